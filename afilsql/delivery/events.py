@@ -1,0 +1,98 @@
+"""What a worker tells whoever watches it: for logs and the live line.
+
+All events come from the thread that runs `Worker.run`, one at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from afilsql.outbox.base import ResultKind
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Rows were taken and their calls are starting."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """One call ended, well or not; its result goes home with the next exchange.
+
+    Attributes:
+        kind: What becomes of the row.
+        code: The API's error code or ours, None for success.
+        detail: One line for a person, None for success.
+        duration_ms: Milliseconds the call took.
+    """
+
+    id: int
+    account: str
+    method: str
+    attempt: int
+    kind: ResultKind
+    code: str | None
+    detail: str | None
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLost:
+    """The database stopped answering; the worker keeps its results and tries again."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseBack:
+    """The database answers again.
+
+    Attributes:
+        after_seconds: How long it was away.
+    """
+
+    after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountHeld:
+    """An account was put on hold: its credentials are missing or refused."""
+
+    account: str
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """A row's lease ran out before its call began or before its result was handed in."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRefused:
+    """The database refused one result for good, even without the answer's body; the row's lease will run out."""
+
+    id: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The worker takes no more rows and finishes what is in flight.
+
+    Attributes:
+        in_flight: Calls still running.
+    """
+
+    in_flight: int
+
+
+Event = Claimed | Delivered | DatabaseLost | DatabaseBack | AccountHeld | LeaseLost | ResultRefused | Stopping
+
+
+def ignore(event: Event) -> None:
+    """Do nothing with an event."""

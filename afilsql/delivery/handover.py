@@ -1,0 +1,172 @@
+"""The worker's side towards the database: results go in, rows and leases come out, outages are sat through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from afilsql.delivery import events
+from afilsql.delivery.events import Event
+from afilsql.delivery.leases import Leases
+from afilsql.delivery.policy import one_line
+from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
+from afilsql.outbox.base import Exchanged, Outbox, Result, ResultKind
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a worker has done: results the outbox took, by kind.
+
+    Attributes:
+        held: Rows that went back because their account was put on hold.
+        lost: Rows whose lease had passed to another when the result came.
+        released: Rows given back without a call.
+    """
+
+    sent: int = 0
+    failed: int = 0
+    retried: int = 0
+    uncertain: int = 0
+    held: int = 0
+    lost: int = 0
+    released: int = 0
+
+
+_TOTAL_OF: dict[ResultKind, str] = {
+    "sent": "sent",
+    "failed": "failed",
+    "retry": "retried",
+    "uncertain": "uncertain",
+    "hold": "held",
+    "release": "released",
+}
+
+
+class Handover:
+    """Keeps finished results until the outbox has taken them, once each.
+
+    Args:
+        outbox: Where they go.
+        name: How the worker appears in the database.
+        lease_seconds: How long a row stays this worker's without renewal.
+        on_event: Told what happens.
+        monotonic: Seconds that never go back.
+
+    Attributes:
+        finished: Results not handed in yet.
+        leases: Of the rows in flight.
+        totals: What the outbox took.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        name: str,
+        lease_seconds: int,
+        on_event: Callable[[Event], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self.finished: list[Result] = []
+        self.leases = Leases(every=lease_seconds / 3)
+        self.totals = Totals()
+        self._outbox = outbox
+        self._name = name
+        self._lease_seconds = lease_seconds
+        self._on_event = on_event
+        self._monotonic = monotonic
+        self._ever_exchanged = False
+        self._outage_since: float | None = None
+
+    @property
+    def in_outage(self) -> bool:
+        """True while the database does not take part."""
+        return self._outage_since is not None
+
+    def exchange(self, take: int, *, patient: bool = True) -> Exchanged | None:
+        """Exchange with the outbox; None when the database did not take part. Results it did not take are kept.
+
+        Args:
+            take: Rows wanted.
+            patient: Wait also for an end of refusals that are not outages, once an exchange has succeeded.
+
+        Raises:
+            DatabaseError: The database refuses for good, and no result depends on it.
+        """
+        try:
+            answer = self._exchange(self.finished, take)
+        except DatabaseUnavailable as error:
+            self._note_outage(error)
+            return None
+        except Exception as error:
+            if self.finished and not isinstance(error, SchemaOutOfDate):
+                self._hand_in_singly()
+            elif self.finished or (patient and self._ever_exchanged and isinstance(error, DatabaseError)):
+                self._note_outage(error)
+            else:
+                raise
+            return None
+        self._ever_exchanged = True
+        if self._outage_since is not None:
+            self._on_event(events.DatabaseBack(self._monotonic() - self._outage_since))
+            self._outage_since = None
+        return answer
+
+    def _exchange(self, results: Sequence[Result], take: int = 0) -> Exchanged:
+        began = self._monotonic()
+        renew = self.leases.due(began)
+        answer = self._outbox.exchange(
+            self._name, results=tuple(results), take=take, renew=renew, lease_seconds=self._lease_seconds
+        )
+        self.leases.renewed(renew, began)
+        self._note_taken(results, set(answer.lost))
+        return answer
+
+    def _note_taken(self, results: Sequence[Result], lost: set[int]) -> None:
+        taken = {(r.id, r.attempt) for r in results}
+        for result in results:
+            total = "lost" if result.id in lost else _TOTAL_OF[result.kind]
+            setattr(self.totals, total, getattr(self.totals, total) + 1)
+            if result.id in lost:
+                self._on_event(events.LeaseLost(result.id))
+        self.finished = [r for r in self.finished if (r.id, r.attempt) not in taken]
+
+    def _hand_in_singly(self) -> None:
+        """The database refused a batch: find the result it cannot take, so that the others do not wait for it."""
+        try:
+            self._exchange(())
+            for result in tuple(self.finished):
+                self._hand_in_somehow(result)
+        except Exception as error:  # noqa: BLE001 - the database as a whole refuses: no result is given up for that
+            self._note_outage(error)
+
+    def _hand_in_somehow(self, result: Result) -> None:
+        """Hand in one result: whole, else without its answer, else not at all.
+
+        Raises:
+            DatabaseUnavailable: The result is kept.
+        """
+        try:
+            self._exchange((result,))
+            return
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this result
+            why = one_line(f"{result.detail or ''} (the answer could not be stored: {_reason(error)})")
+        try:
+            self._exchange((replace(result, detail=why, body=None, rows=(), kind_of_rows=None),))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            self.finished.remove(result)
+            self._on_event(events.ResultRefused(result.id, _reason(error)))
+
+    def _note_outage(self, error: Exception) -> None:
+        if self._outage_since is None:
+            self._outage_since = self._monotonic()
+            self._on_event(events.DatabaseLost(_reason(error)))
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's text if it is ours; of others only the type, since a driver's text may hold anything."""
+    return one_line(str(error)) if isinstance(error, DatabaseError) else f"unexpected {type(error).__name__}"

@@ -1,0 +1,167 @@
+"""What becomes of a row after one call: the only place that decides on retries.
+
+Pure: the outcome, the try's number and a source of randomness go in, a decision comes out.
+
+outcome            get-methods               sends
+Reply              Sent                      Sent
+NotSent            Retry, at last Failed     Retry, at last Failed
+DeliveryUnknown    Retry, at last Failed     Uncertain; with on_unknown=retry Retry, at last Uncertain
+CredentialsRefused HoldAccount               HoldAccount
+ConfigError        HoldAccount               HoldAccount
+Refused            Failed                    Failed
+InvalidParameter   Failed                    Failed
+anything else      Failed                    Uncertain
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from afilsql.api.reply import Reply
+from afilsql.errors import ApiError, ConfigError, CredentialsRefused, InvalidParameter, NotSent, Refused
+
+OnUnknown = Literal["hold", "retry"]
+
+#: Backoff in seconds: the first ceiling, its growth per try, the highest ceiling, the longest a server may ask for.
+BASE_SECONDS = 1.0
+FACTOR = 2.0
+CAP_SECONDS = 300.0
+RETRY_AFTER_MAX_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The API accepted the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again.
+
+    Attributes:
+        after: Seconds to wait first.
+    """
+
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Repeating would not help, or has not: a person looks at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """The message may have gone out: a person decides, since repeating could send it twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAccount:
+    """Not the row's fault: hold the account, keep its rows."""
+
+
+#: What a row carries when the answer brought neither a code nor an HTTP status.
+_CODE_OF: dict[type[ApiError], str] = {
+    NotSent: "NOT_SENT",
+    Refused: "REFUSED",
+    CredentialsRefused: "CREDENTIALS_REFUSED",
+}
+
+Decision = Sent | Retry | Failed | Uncertain | HoldAccount
+
+
+def decide(
+    outcome: Reply | Exception,
+    *,
+    is_send: bool,
+    attempt: int,
+    max_attempts: int,
+    on_unknown: OnUnknown,
+    random: Callable[[], float],
+) -> Decision:
+    """Decide what becomes of a row.
+
+    Args:
+        outcome: The call's answer or the exception it raised.
+        is_send: True when repeating the call could send a second message.
+        attempt: Number of the try that just ended, from 1.
+        max_attempts: Tries the row may have.
+        on_unknown: What a send does when nobody knows whether it went out.
+        random: Returns numbers in [0, 1).
+    """
+    match outcome:
+        case Reply():
+            return Sent()
+        case CredentialsRefused() | ConfigError():
+            return HoldAccount()
+        case Refused() | InvalidParameter():
+            return Failed()
+        case NotSent():
+            exhausted: Decision = Failed()
+        case ApiError() if not is_send:
+            exhausted = Failed()
+        case ApiError() if on_unknown == "retry":
+            exhausted = Uncertain()
+        case ApiError():
+            return Uncertain()
+        case _:
+            return Uncertain() if is_send else Failed()
+    if attempt >= max_attempts:
+        return exhausted
+    return Retry(wait(attempt, outcome.retry_after, random))
+
+
+def wait(attempt: int, retry_after: float | None, random: Callable[[], float]) -> float:
+    """Return the seconds to wait: the server's hint, up to an hour, is the least."""
+    hint = min(max(retry_after or 0.0, 0.0), RETRY_AFTER_MAX_SECONDS)
+    return max(hint, delay(attempt, random))
+
+
+def delay(attempt: int, random: Callable[[], float]) -> float:
+    """Return a backoff in seconds with full jitter: anything from 0 up to the try's ceiling."""
+    return random() * ceiling(attempt)
+
+
+def ceiling(attempt: int) -> float:
+    """Return the longest backoff in seconds after this try: 1, 2, 4, … 300."""
+    # The exponent is bounded, as a float overflows at 2**1024 and attempts are the database's number.
+    return min(CAP_SECONDS, BASE_SECONDS * FACTOR ** min(max(attempt - 1, 0), 64))
+
+
+def code_of(outcome: Reply | Exception) -> str | None:
+    """Return the code a row carries for this outcome: the API's where there is one, else ours; None for success."""
+    match outcome:
+        case Reply():
+            return None
+        case ApiError():
+            if outcome.code:
+                return outcome.code
+            return f"HTTP_{outcome.status}" if outcome.status else _CODE_OF.get(type(outcome), "DELIVERY_UNKNOWN")
+        case ConfigError():
+            return "ACCOUNT_NOT_CONFIGURED"
+        case InvalidParameter():
+            return "INVALID_PARAMETER"
+        case _:
+            return "INTERNAL"
+
+
+def detail_of(outcome: Reply | Exception) -> str | None:
+    """Return one line for a person, None for success.
+
+    Of an exception that is not ours only the type is told: its text could hold anything, credentials too.
+    """
+    match outcome:
+        case Reply():
+            return None
+        case ApiError() | ConfigError() | InvalidParameter():
+            return one_line(str(outcome))
+        case _:
+            return f"unexpected {type(outcome).__name__} during the call; please report it as a defect of afilsql"
+
+
+def one_line(text: str, limit: int = 400) -> str:
+    """Return the text with control characters replaced by spaces, cut to `limit` characters."""
+    line = "".join(c if c.isprintable() else " " for c in text).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,0 +1,238 @@
+"""The worker: exchange with the outbox, call the API, exchange again.
+
+One thread, the one that calls `Worker.run`, owns the outbox; sender threads make the calls. An
+exchange hands in what has finished and takes as many rows as there are free senders, so a row that
+is leased is a row in flight.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Literal
+
+from afilsql.delivery import events
+from afilsql.delivery.events import Event
+from afilsql.delivery.handover import Handover, Totals
+from afilsql.delivery.policy import OnUnknown
+from afilsql.delivery.senders import Caller, ClientFor, Done, SenderPool
+from afilsql.outbox.base import Claim, Exchanged, Outbox, Result
+
+__all__ = ["Totals", "Until", "Worker", "utcnow"]
+
+Until = Literal["stopped", "drained", "once"]
+
+#: All in seconds. After a first call ends, others may join it for LINGER; an idle worker asks again after IDLE_FIRST,
+#: doubling up to IDLE_LAST; a busy one still shows itself every HEARTBEAT.
+LINGER = 0.015
+IDLE_FIRST, IDLE_LAST = 0.1, 2.0
+OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
+HEARTBEAT = 10.0
+
+
+def utcnow() -> datetime:
+    """Return the time now, in UTC."""
+    return datetime.now(UTC)
+
+
+class Worker:
+    """Delivers the rows of one outbox. To be run once.
+
+    Args:
+        outbox: Where the rows are.
+        client_for: Gives the API client of an account; raises ConfigError for one it does not know.
+        name: How the worker appears in the database.
+        concurrency: Calls at a time.
+        lease_seconds: How long a row stays this worker's without renewal.
+        grace_seconds: How long calls in flight may take to end once the worker is stopped.
+        on_unknown: What a send does when nobody knows whether it went out.
+        clock: The time now (UTC).
+        random: Returns numbers in [0, 1).
+        on_event: Told what happens, in the thread that runs the worker.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        client_for: ClientFor,
+        *,
+        name: str,
+        concurrency: int = 32,
+        lease_seconds: int = 120,
+        grace_seconds: float = 30.0,
+        on_unknown: OnUnknown = "hold",
+        clock: Callable[[], datetime] = utcnow,
+        random: Callable[[], float] = _random.random,
+        on_event: Callable[[Event], None] = events.ignore,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._concurrency = concurrency
+        self._lease_seconds = lease_seconds
+        self._grace_seconds = grace_seconds
+        self._clock = clock
+        self._random = random
+        self._on_event = on_event
+        self._monotonic = monotonic
+        self._caller = Caller(client_for, on_unknown=on_unknown, clock=clock, monotonic=monotonic, random=random)
+        self._handover = Handover(
+            outbox, name=name, lease_seconds=lease_seconds, on_event=on_event, monotonic=monotonic
+        )
+        self._inbox: SimpleQueue[Done | None] = SimpleQueue()
+        self._in_flight: set[tuple[int, int]] = set()
+        self._stop_asked = False
+        self._outage_delay = OUTAGE_FIRST
+        self._idle_delay = IDLE_FIRST
+
+    def stop(self) -> None:
+        """Take no more rows, finish those in flight, return from `run`. Safe in a signal handler; may be repeated."""
+        self._stop_asked = True
+        self._inbox.put(None)
+
+    def run(self, *, until: Until = "stopped") -> Totals:
+        """Deliver until stopped; "drained" also ends when nothing waits anywhere, "once" after one exchange's rows.
+
+        Raises:
+            DatabaseError: The database refused the exchange and there is no reason to expect that to change: at the
+                first one, or with nothing in flight and an end in sight. An unreachable database is waited for.
+        """
+        self._pool = SenderPool(
+            self._concurrency,
+            deliver=self._caller.deliver,
+            may_begin=lambda: not self._stop_asked,
+            monotonic=self._monotonic,
+            inbox=self._inbox,
+        )
+        try:
+            self._deliver(until)
+            self._finish()
+        finally:
+            self._pool.close(timeout=0.0 if self._in_flight else 1.0)
+        return self.totals
+
+    @property
+    def totals(self) -> Totals:
+        """What has been done so far."""
+        return self._handover.totals
+
+    def _deliver(self, until: Until) -> None:
+        while not self._stop_asked:
+            answer = self._exchange(self._concurrency - len(self._in_flight), patient=until == "stopped")
+            if answer is None:
+                self._sit_out()
+            elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
+                return
+            elif not self._stop_asked:
+                self._collect(self._pause(answer))
+
+    def _finish(self) -> None:
+        """Let the calls in flight end and hand in their results, within the grace time once stopped."""
+        if self._stop_asked:
+            self._on_event(events.Stopping(len(self._in_flight)))
+        deadline: float | None = None
+        while self._open():
+            now = self._monotonic()
+            if self._stop_asked and deadline is None:
+                deadline = now + self._grace_seconds
+            left = HEARTBEAT if deadline is None else deadline - now
+            if not self._handover.finished and left > 0:
+                self._collect(min(left, self._until_renewal()))
+            if self._exchange(0) is None and left > 0:
+                self._sit_out(left)
+            if left <= 0:
+                return
+
+    def _open(self) -> bool:
+        return bool(self._in_flight or self._handover.finished)
+
+    def _exchange(self, take: int, *, patient: bool = True) -> Exchanged | None:
+        began = self._monotonic()
+        answer = self._handover.exchange(take, patient=patient or bool(self._in_flight))
+        if answer is not None:
+            self._outage_delay = OUTAGE_FIRST
+            self._begin(answer.claims, began)
+        return answer
+
+    def _begin(self, claims: Sequence[Claim], exchange_began: float) -> None:
+        """Start the calls. The lease counts from before the exchange; two thirds of it leave time to renew."""
+        if not claims:
+            return
+        self._idle_delay = IDLE_FIRST
+        self._on_event(events.Claimed(tuple(claim.id for claim in claims)))
+        for claim in claims:
+            self._in_flight.add((claim.id, claim.attempt))
+            self._handover.leases.add(claim.lease_id, exchange_began)
+            self._pool.submit(claim, exchange_began + self._lease_seconds * 2 / 3)
+
+    def _settle(self, done: Done) -> None:
+        claim, result = done.claim, done.result
+        self._in_flight.discard((claim.id, claim.attempt))
+        self._handover.leases.remove(claim.lease_id)
+        if result is None:
+            if done.lapsed:
+                self._on_event(events.LeaseLost(claim.id))
+            # Fenced like any result: should the row be another worker's by now, nothing changes.
+            self._handover.finished.append(
+                Result(claim.id, claim.lease_id, claim.attempt, "release", self._clock(), detail="not called")
+            )
+            return
+        self._handover.finished.append(result)
+        code, detail = result.error_code, result.detail
+        self._on_event(
+            events.Delivered(
+                claim.id, claim.account, claim.method, claim.attempt, result.kind, code, detail, result.duration_ms
+            )
+        )
+        if result.kind == "hold":
+            self._on_event(events.AccountHeld(claim.account, code, detail))
+
+    def _collect(self, timeout: float, *, early: bool = True) -> None:
+        """Wait until calls end, `timeout` seconds at most, or until stopped.
+
+        Args:
+            early: Return once a few calls have ended, or a moment after the first.
+        """
+        end, ended = self._monotonic() + timeout, 0
+        few = max(1, self._concurrency // 4)
+        while True:
+            if early and ended and (ended >= few or not self._in_flight):
+                end = 0.0  # takes what is there already, without waiting
+            try:
+                done = self._inbox.get(timeout=max(0.0, end - self._monotonic()))
+            except Empty:
+                return
+            if done is None:
+                return
+            self._settle(done)
+            self._idle_delay = IDLE_FIRST
+            ended += 1
+            if early and ended == 1:
+                end = min(end, self._monotonic() + LINGER)
+
+    def _sit_out(self, at_most: float = OUTAGE_LAST) -> None:
+        """Wait before the database is tried again, however many calls end meanwhile."""
+        if self._handover.in_outage:
+            pause = min(at_most, self._jitter(self._outage_delay))
+            self._outage_delay = min(OUTAGE_LAST, self._outage_delay * 2)
+            self._collect(pause, early=False)
+
+    def _pause(self, answer: Exchanged) -> float:
+        """Return the seconds until the next exchange if no call ends before."""
+        pause = self._until_renewal()
+        if len(self._in_flight) < self._concurrency:
+            pause = min(pause, self._jitter(self._idle_delay))
+            self._idle_delay = min(IDLE_LAST, self._idle_delay * 2)
+            # A row already due yet not taken waits for its conversation: asking at once would only spin.
+            if answer.next_due_in is not None and answer.next_due_in > 0:
+                pause = min(pause, max(answer.next_due_in, LINGER))
+        return pause
+
+    def _until_renewal(self) -> float:
+        due_in = self._handover.leases.next_due_in(self._monotonic())
+        return HEARTBEAT if due_in is None else min(HEARTBEAT, due_in)
+
+    def _jitter(self, seconds: float) -> float:
+        return seconds * (0.5 + self._random() / 2)

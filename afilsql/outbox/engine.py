@@ -1,0 +1,161 @@
+"""Engines, and the one place where driver errors become ours: pyodbc never leaks above outbox/."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from afilsql.errors import (
+    ConfigError,
+    DatabaseError,
+    DatabaseUnavailable,
+    DriverMissing,
+    InvalidParameter,
+    RequestNotFound,
+    SchemaOutOfDate,
+)
+from afilsql.outbox import schema
+
+#: Errors of SQL Server and Azure SQL that pass by themselves. Source: Microsoft's list of transient errors,
+#: with deadlock (1205), lock timeout (1222) and our own "busy" (51010).
+TRANSIENT = frozenset(
+    {1205, 1222, 20, 64, 121, 233, 4060, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40613}
+    | {49918, 49919, 49920, 51010}
+)
+_MISSING_OBJECT = frozenset({208, 2812, 33557097})
+_ERRORS = {51001: InvalidParameter, 51002: RequestNotFound}
+
+INSTALL_DRIVER = (
+    "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
+    "On Windows: install Microsoft's ODBC Driver 18 for SQL Server."
+)
+
+
+def create_engine(url: str) -> sa.Engine:
+    """Make an engine for `sqlite:///…` or `mssql+pyodbc://…`.
+
+    A `mssql+pyodbc` URL that names no driver gets the first that is there: Microsoft's ODBC driver 18 or 17
+    as installed, else the one inside the wheel `mssql-python-odbc`.
+
+    Raises:
+        ConfigError: The URL cannot be read or is for another kind of database.
+        DriverMissing: pyodbc cannot be loaded or there is no ODBC driver.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except exc.ArgumentError:
+        raise ConfigError(
+            "AFILSQL_DATABASE_URL is not a database URL: write sqlite:///file.db or "
+            "mssql+pyodbc://user:password@server:1433/database"
+        ) from None
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite_engine(parsed)
+        case "mssql":
+            return _mssql_engine(parsed)
+        case other:
+            raise ConfigError(f"AFILSQL_DATABASE_URL names a {other} database: afilsql runs on mssql+pyodbc and sqlite")
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("AFILSQL_DATABASE_URL names no file: the worker is another process, write sqlite:///file.db")
+    if not Path(url.database).absolute().parent.is_dir():
+        raise ConfigError(f"the folder of the database file '{url.database}' does not exist: create it first")
+    engine = sa.create_engine(url, connect_args={"timeout": 10.0, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # afilsql says BEGIN itself: IMMEDIATE where it will write
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    return engine.execution_options(schema_translate_map={schema.SCHEMA: None})
+
+
+def _mssql_engine(url: sa.URL) -> sa.Engine:
+    if url.get_driver_name() != "pyodbc":
+        raise ConfigError(f"AFILSQL_DATABASE_URL uses the driver {url.get_driver_name()}: write mssql+pyodbc://…")
+    try:
+        import pyodbc
+    except ImportError as e:
+        raise DriverMissing(f"pyodbc cannot be loaded ({e}). {INSTALL_DRIVER}") from None
+    pyodbc.pooling = False  # SQLAlchemy pools; two pools would hide broken connections from each other
+    query = dict(url.query)
+    if not any(k in query for k in ("driver", "odbc_connect")):
+        query["driver"] = find_driver(pyodbc.drivers())
+    if "odbc_connect" not in query:
+        query.setdefault("Encrypt", "yes")
+    return sa.create_engine(url.set(query=query), pool_pre_ping=False, pool_recycle=1800, use_setinputsizes=False)
+
+
+def find_driver(installed: list[str]) -> str:
+    """The name or path of an ODBC driver for SQL Server.
+
+    Raises:
+        DriverMissing: There is none.
+    """
+    for name in ("ODBC Driver 18 for SQL Server", "ODBC Driver 17 for SQL Server"):
+        if name in installed:
+            return name
+    try:
+        import mssql_python_odbc
+    except ImportError:
+        raise DriverMissing(f"there is no ODBC driver for SQL Server here. {INSTALL_DRIVER}") from None
+    from platform import freedesktop_os_release, machine
+
+    like = " ".join(freedesktop_os_release().get(k, "") for k in ("ID", "ID_LIKE"))
+    family = "alpine" if "alpine" in like else "suse" if "suse" in like else "rhel" if "rhel" in like else "debian_ubuntu"
+    arch = {"x86_64": "x86_64", "aarch64": "arm64"}.get(machine(), machine())
+    libs = Path(mssql_python_odbc.__file__).parent / "libs" / "linux" / family / arch / "lib"
+    found = sorted(libs.glob("libmsodbcsql-18*.so*"))
+    if not found:
+        raise DriverMissing(f"the wheel mssql-python-odbc holds no driver for this machine. {INSTALL_DRIVER}")
+    return str(found[-1])
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what SQLAlchemy and pyodbc raise into the tree of afilsql.errors."""
+    try:
+        yield
+    except exc.DBAPIError as e:
+        raise translate(e.orig or e, broken=e.connection_invalidated) from None
+    except exc.SQLAlchemyError as e:
+        raise DatabaseError(f"the database layer failed: {e}") from None
+
+
+def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
+    """Our error for a driver's error; its number decides, then its SQLSTATE."""
+    state = str(error.args[0]) if error.args else ""
+    text = str(error.args[1]) if len(error.args) > 1 else str(error)
+    number = _number(text)
+    message = _message(text)
+    if number in _ERRORS:
+        return _ERRORS[number](message)
+    if "Can't open lib" in text or state == "IM002":
+        return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")
+    if number in _MISSING_OBJECT or state == "42S02" or "no such table" in text or "Could not find stored" in text:
+        return SchemaOutOfDate(f"{SchemaOutOfDate.__doc__} ({message})")
+    lost = broken or number in TRANSIENT or state.startswith("08") or state in ("HYT00", "HYT01", "40001", "01002")
+    if lost or any(s in text for s in ("database is locked", "unable to open", "Communication link", "terminating")):
+        return DatabaseUnavailable(f"the outbox database cannot be used right now: {message}")
+    return DatabaseError(f"the outbox database refused a statement: {message}")
+
+
+def _number(text: str) -> int | None:
+    found = re.findall(r"\((\d+)\) \(SQL", text)
+    return int(found[0]) if found else None
+
+
+def _message(text: str) -> str:
+    """The server's own words, without the ODBC layers' prefixes and suffix."""
+    first = re.split(r"\s\(\d+\)\s\(SQL", text, maxsplit=1)[0]
+    return re.sub(r"^(\[[^\]]*\]\s*)+", "", first).strip()

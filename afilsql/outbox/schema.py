@@ -1,0 +1,210 @@
+"""The tables, as SQLAlchemy Core: what migrations/ builds and what the embedded outbox queries.
+
+On SQL Server they live in the schema `afil`; SQLite has no schemas, so there the same tables carry
+the prefix-less names. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mssql
+
+SCHEMA = "afil"
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMING)
+
+#: AUTOINCREMENT in SQLite works for INTEGER only; everywhere else ids are bigint.
+BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+Time = sa.DateTime().with_variant(mssql.DATETIME2(3), "mssql")
+Name = sa.String(128)  # an identifier of ours: account, worker, code
+Text = sa.Unicode()  # nvarchar(max)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", BigId, sa.Identity(), primary_key=True),
+    sa.Column("request_id", sa.Uuid, nullable=False),
+    sa.Column("account", sa.Unicode(128), nullable=False),
+    sa.Column("method", sa.String(20), nullable=False),
+    sa.Column("platform", sa.String(20)),
+    sa.Column("platformid", sa.Unicode(100)),
+    sa.Column("destination", sa.Unicode(200)),
+    sa.Column("message", Text),
+    sa.Column("type", sa.String(20)),
+    sa.Column("fileurl", sa.Unicode(2000)),
+    sa.Column("thumburl", sa.Unicode(2000)),
+    sa.Column("priority", sa.SmallInteger().with_variant(mssql.TINYINT, "mssql"), nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("due_at", Time, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("max_attempts", sa.Integer, nullable=False),
+    sa.Column("lease_id", sa.Uuid),
+    sa.Column("lease_until", Time),
+    sa.Column("dedup_key", sa.Unicode(200)),
+    sa.Column("conversation", sa.Unicode(460), nullable=False),
+    sa.Column("turn", sa.SmallInteger().with_variant(mssql.TINYINT, "mssql")),  # see below
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("created_by", sa.Unicode(128), nullable=False),
+    sa.Column("completed_at", Time),
+    sa.Column("error_code", sa.Unicode(100)),
+    sa.Column("http_status", sa.Integer),
+)
+
+
+# Order within a conversation, kept so that taking rows never scans the rows that wait:
+#   turn 0     in line, not looked at yet
+#   turn 1     its conversation's turn: queued and ready, sending, or waiting for a retry
+#   turn 2     behind another row of its conversation
+#   turn NULL  not in line: finished, or a future send_at
+# Requests enter with 0; only exchange moves rows on, one conversation at a time has at most one 1.
+# A row that leaves the line sets the next one (lowest id of turn 2) back to 0.
+# The indexes are filtered, so finished rows weigh nothing.
+def _live(name: str, *columns: str, where: str) -> sa.Index:
+    condition = sa.text(where)
+    return sa.Index(name, *(outbox.c[c] for c in columns), mssql_where=condition, sqlite_where=condition)
+
+
+_live("ix_outbox_queued", "turn", "priority", "id", where="status = 'queued'")
+_live("ix_outbox_scheduled", "due_at", where="status = 'scheduled'")
+_live("ix_outbox_sending", "lease_until", where="status = 'sending'")
+_live("ix_outbox_conversation", "conversation", "turn", "id", where="turn IS NOT NULL")
+sa.Index("ix_outbox_status", outbox.c.status, outbox.c.id)
+sa.Index("uq_outbox_request_id", outbox.c.request_id, unique=True)
+sa.Index(
+    "uq_outbox_account_dedup_key",
+    outbox.c.account,
+    outbox.c.dedup_key,
+    unique=True,
+    mssql_where=sa.text("dedup_key IS NOT NULL"),
+    sqlite_where=sa.text("dedup_key IS NOT NULL"),
+)
+
+response = sa.Table(
+    "response",
+    metadata,
+    sa.Column("id", BigId, sa.ForeignKey(outbox.c.id), primary_key=True, autoincrement=False),
+    sa.Column("received_at", Time, nullable=False),
+    sa.Column("body", Text, nullable=False),
+)
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("id", BigId, sa.ForeignKey(outbox.c.id), primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("started_at", Time, nullable=False),
+    sa.Column("duration_ms", sa.Integer, nullable=False),
+    sa.Column("http_status", sa.Integer),
+    sa.Column("error_code", sa.Unicode(100)),
+    sa.Column("detail", sa.Unicode(400)),
+    sa.Column("worker", sa.Unicode(128), nullable=False),
+)
+
+chat_channel = sa.Table(
+    "chat_channel",
+    metadata,
+    sa.Column("account", sa.Unicode(128), primary_key=True),
+    sa.Column("platform", sa.Unicode(20), primary_key=True),
+    sa.Column("platformid", sa.Unicode(100), primary_key=True),
+    sa.Column("name", sa.Unicode(400)),
+    sa.Column("updated_at", Time, nullable=False),
+)
+
+
+def _message_columns() -> list[sa.Column[object]]:
+    return [
+        sa.Column("message", Text),
+        sa.Column("messageid", sa.Unicode(100)),
+        sa.Column("sent", sa.Boolean),
+        sa.Column("status", sa.Unicode(50)),
+        sa.Column("datetime", sa.Unicode(50)),
+        sa.Column("updated_at", Time, nullable=False),
+    ]
+
+
+chat = sa.Table(
+    "chat",
+    metadata,
+    sa.Column("account", sa.Unicode(128), primary_key=True),
+    sa.Column("platform", sa.Unicode(20), primary_key=True),
+    sa.Column("platformid", sa.Unicode(100), primary_key=True),
+    sa.Column("destination", sa.Unicode(200), primary_key=True),
+    *_message_columns(),
+)
+
+chat_message = sa.Table(
+    "chat_message",
+    metadata,
+    sa.Column("id", BigId, sa.Identity(), primary_key=True),
+    sa.Column("account", sa.Unicode(128), nullable=False),
+    sa.Column("platform", sa.Unicode(20), nullable=False),
+    sa.Column("platformid", sa.Unicode(100), nullable=False),
+    sa.Column("destination", sa.Unicode(200)),
+    *_message_columns(),
+)
+sa.Index(
+    "uq_chat_message_account_platform_platformid_messageid",
+    *(chat_message.c[c] for c in ("account", "platform", "platformid", "messageid")),
+    unique=True,
+    mssql_where=sa.text("messageid IS NOT NULL"),
+    sqlite_where=sa.text("messageid IS NOT NULL"),
+)
+
+error_code = sa.Table(
+    "error_code",
+    metadata,
+    sa.Column("code", Name, primary_key=True),
+    sa.Column("meaning", sa.Unicode(400), nullable=False),
+    sa.Column("handling", sa.String(20), nullable=False),
+)
+
+account = sa.Table(
+    "account",
+    metadata,
+    sa.Column("name", sa.Unicode(128), primary_key=True),
+    sa.Column("held_at", Time),
+    sa.Column("held_reason", sa.Unicode(400)),
+)
+
+worker = sa.Table(
+    "worker",
+    metadata,
+    sa.Column("name", sa.Unicode(128), primary_key=True),
+    sa.Column("seen_at", Time, nullable=False),
+)
+
+setting = sa.Table(
+    "setting",
+    metadata,
+    sa.Column("name", Name, primary_key=True),
+    sa.Column("value", sa.Unicode(400), nullable=False),
+)
+
+event_log = sa.Table(
+    "event_log",
+    metadata,
+    sa.Column("id", BigId, sa.Identity(), primary_key=True),
+    sa.Column("logged_at", Time, nullable=False),
+    sa.Column("event", sa.String(50), nullable=False),
+    sa.Column("detail", sa.Unicode(1000)),
+)
+
+#: What `afilsql migrate` last applied of sql/: reapplied when the file's checksum is another.
+sql_object = sa.Table(
+    "sql_object",
+    metadata,
+    sa.Column("name", sa.Unicode(200), primary_key=True),
+    sa.Column("checksum", sa.String(64), nullable=False),
+    sa.Column("applied_at", Time, nullable=False),
+)
+
+#: What a new database starts with; afil.configure changes it.
+SETTINGS = {"max_attempts": "8"}

@@ -1,0 +1,109 @@
+SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
+GO
+/*
+Check one request and write it to the outbox. Internal: the six request procedures call it, nobody is granted it.
+
+Parameters are wider than the columns, because T-SQL cuts an argument to its parameter's width without a word;
+here a value that is too long is refused by name.
+
+EXEC afil.enqueue @method = 'getchatchannels';
+
+Returns  @id OUTPUT; 0
+Errors   51001 a parameter is missing, too long or not allowed
+Grants   none
+*/
+CREATE OR ALTER PROCEDURE afil.enqueue
+    @method VARCHAR(20),
+    @platform NVARCHAR(4000) = NULL,
+    @platformid NVARCHAR(4000) = NULL,
+    @destination NVARCHAR(4000) = NULL,
+    @message NVARCHAR(MAX) = NULL,
+    @type NVARCHAR(4000) = NULL,
+    @fileurl NVARCHAR(4000) = NULL,
+    @thumburl NVARCHAR(4000) = NULL,
+    @account NVARCHAR(4000) = N'default',
+    @priority INT = 5,
+    @send_at DATETIME2(3) = NULL,
+    @dedup_key NVARCHAR(4000) = NULL,
+    @max_attempts INT = NULL,
+    @id BIGINT = NULL OUTPUT
+AS
+BEGIN
+    SET NOCOUNT, XACT_ABORT ON;
+    DECLARE @fault NVARCHAR(2000);
+    DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
+
+    SET @fault = afil.request_fault(
+            @method,
+            @platform,
+            @platformid,
+            @destination,
+            @message,
+            @type,
+            @fileurl,
+            @thumburl,
+            @account,
+            @priority,
+            @dedup_key,
+            @max_attempts
+        );
+    IF @fault IS NOT NULL
+        THROW 51001, @fault, 1;
+
+    SET @id = NULL;
+    IF @dedup_key IS NOT NULL
+        SELECT @id = id FROM afil.outbox WITH (UPDLOCK, HOLDLOCK) WHERE account = @account AND dedup_key = @dedup_key;
+    IF @id IS NOT NULL
+        RETURN 0;
+
+    IF @max_attempts IS NULL
+        SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
+
+    INSERT INTO afil.outbox (
+        request_id,
+        account,
+        method,
+        platform,
+        platformid,
+        destination,
+        message,
+        type,
+        fileurl,
+        thumburl,
+        priority,
+        status,
+        turn,
+        due_at,
+        attempts,
+        max_attempts,
+        dedup_key,
+        conversation,
+        created_at,
+        created_by
+    )
+    VALUES (
+        NEWID(),
+        @account,
+        @method,
+        @platform,
+        @platformid,
+        @destination,
+        @message,
+        @type,
+        @fileurl,
+        @thumburl,
+        @priority,
+        CASE WHEN @send_at > @now THEN 'scheduled' ELSE 'queued' END,
+        CASE WHEN @send_at > @now THEN NULL ELSE 0 END,
+        CASE WHEN @send_at > @now THEN @send_at ELSE @now END,
+        0,
+        COALESCE(@max_attempts, 8),
+        @dedup_key,
+        afil.conversation_key(@account, @platform, @platformid, @destination),
+        @now,
+        SUSER_SNAME()
+    );
+    SET @id = SCOPE_IDENTITY();
+    RETURN 0;
+END;
+GO

@@ -1,0 +1,204 @@
+SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
+GO
+/*
+Write back what became of the rows a worker was given. Part of afil.exchange, inside its transaction and lock.
+
+A result counts only while its lease and its attempt are still the row's: a worker that lost its lease changes
+nothing, and the same result twice changes nothing the second time.
+
+EXEC afil.exchange_complete @worker = N'example', @results = N'[]', @now = '2026-01-01';
+
+Returns  @lost OUTPUT, the ids whose lease had passed to another, as a JSON array or NULL; 0
+Errors   none of its own
+Grants   none
+*/
+CREATE OR ALTER PROCEDURE afil.exchange_complete
+    @worker NVARCHAR(128),
+    @results NVARCHAR(MAX),
+    @now DATETIME2(3),
+    @lost NVARCHAR(MAX) = NULL OUTPUT
+AS
+BEGIN
+    SET NOCOUNT, XACT_ABORT ON;
+    DECLARE @result TABLE (
+        n INT NOT NULL PRIMARY KEY IDENTITY,
+        id BIGINT NOT NULL,
+        lease_id UNIQUEIDENTIFIER NOT NULL,
+        attempt INT NOT NULL,
+        kind VARCHAR(10) NOT NULL,
+        started_at DATETIME2(3) NOT NULL,
+        duration_ms INT NOT NULL,
+        http_status INT NULL,
+        error_code NVARCHAR(100) NULL,
+        detail NVARCHAR(400) NULL,
+        body NVARCHAR(MAX) NULL,
+        retry_ms BIGINT NULL,
+        list VARCHAR(10) NULL,
+        list_rows NVARCHAR(MAX) NULL
+    );
+    DECLARE @done TABLE (
+        id BIGINT NOT NULL PRIMARY KEY,
+        n INT NOT NULL,
+        kind VARCHAR(10) NOT NULL,
+        account NVARCHAR(128) NOT NULL,
+        conversation NVARCHAR(460) NOT NULL
+    );
+
+    INSERT INTO @result (
+        id,
+        lease_id,
+        attempt,
+        kind,
+        started_at,
+        duration_ms,
+        http_status,
+        error_code,
+        detail,
+        body,
+        retry_ms,
+        list,
+        list_rows
+    )
+    SELECT
+        id,
+        lease_id,
+        attempt,
+        kind,
+        started_at,
+        duration_ms,
+        http_status,
+        error_code,
+        detail,
+        body,
+        retry_ms,
+        list,
+        list_rows
+    FROM OPENJSON(@results) WITH (
+        id BIGINT,
+        lease_id UNIQUEIDENTIFIER,
+        attempt INT,
+        kind VARCHAR(10),
+        started_at DATETIME2(3),
+        duration_ms INT,
+        http_status INT,
+        error_code NVARCHAR(100),
+        detail NVARCHAR(400),
+        body NVARCHAR(MAX),
+        retry_ms BIGINT,
+        list VARCHAR(10),
+        list_rows NVARCHAR(MAX)
+    );
+
+    INSERT INTO @done (id, n, kind, account, conversation)
+    SELECT o.id, r.n, r.kind, o.account, o.conversation
+    FROM @result AS r
+    INNER JOIN afil.outbox AS o ON o.id = r.id
+    WHERE o.status = 'sending'
+        AND o.lease_id = r.lease_id
+        AND o.attempts = r.attempt
+        AND NOT EXISTS (SELECT 1 FROM @result AS e WHERE e.id = r.id AND e.n < r.n);
+
+    UPDATE o
+    SET
+        status = CASE d.kind
+            WHEN 'retry' THEN 'scheduled'
+            WHEN 'release' THEN 'queued'
+            WHEN 'hold' THEN 'queued'
+            ELSE d.kind
+        END,
+        attempts = CASE WHEN d.kind IN ('release', 'hold') THEN o.attempts - 1 ELSE o.attempts END,
+        turn = CASE WHEN d.kind IN ('retry', 'release', 'hold') THEN 1 ELSE NULL END,
+        due_at = CASE WHEN d.kind = 'retry' THEN DATEADD(MILLISECOND, CAST(r.retry_ms AS INT), @now) ELSE o.due_at END,
+        completed_at = CASE WHEN d.kind IN ('sent', 'failed', 'uncertain') THEN @now ELSE NULL END,
+        error_code = CASE WHEN d.kind = 'release' THEN o.error_code ELSE r.error_code END,
+        http_status = CASE WHEN d.kind = 'release' THEN o.http_status ELSE r.http_status END,
+        lease_id = NULL,
+        lease_until = NULL
+    FROM afil.outbox AS o
+    INNER JOIN @done AS d ON d.id = o.id
+    INNER JOIN @result AS r ON r.n = d.n;
+
+    INSERT INTO afil.attempt (id, attempt, started_at, duration_ms, http_status, error_code, detail, worker)
+    SELECT r.id, r.attempt, r.started_at, r.duration_ms, r.http_status, r.error_code, r.detail, @worker
+    FROM @done AS d
+    INNER JOIN @result AS r ON r.n = d.n
+    WHERE d.kind NOT IN ('release', 'hold');
+
+    DELETE FROM afil.response
+    WHERE id IN (
+            SELECT d.id
+            FROM @done AS d
+            INNER JOIN @result AS r ON r.n = d.n
+            WHERE r.body IS NOT NULL
+        );
+    INSERT INTO afil.response (id, received_at, body)
+    SELECT d.id, @now, r.body
+    FROM @done AS d
+    INNER JOIN @result AS r ON r.n = d.n
+    WHERE r.body IS NOT NULL;
+
+    /* The next of each conversation steps forward. */
+    UPDATE afil.outbox
+    SET turn = 0
+    WHERE turn = 2
+        AND id IN (
+            SELECT (SELECT MIN(n.id) FROM afil.outbox AS n WHERE n.conversation = d.conversation AND n.turn = 2)
+            FROM @done AS d
+            WHERE d.kind IN ('sent', 'failed', 'uncertain')
+        );
+
+    /* Hold the accounts whose credentials were refused: their rows stay queued and are not taken. */
+    DECLARE @held TABLE (
+        account NVARCHAR(128) NOT NULL PRIMARY KEY,
+        reason NVARCHAR(400) NULL
+    );
+    INSERT INTO @held (account, reason)
+    SELECT d.account, MAX(LEFT(CONCAT(r.error_code, N': ', r.detail), 400))
+    FROM @done AS d
+    INNER JOIN @result AS r ON r.n = d.n
+    WHERE d.kind = 'hold'
+        AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = d.account AND a.held_at IS NOT NULL)
+    GROUP BY d.account;
+    UPDATE a
+    SET held_at = @now, held_reason = h.reason
+    FROM afil.account AS a
+    INNER JOIN @held AS h ON h.account = a.name;
+    INSERT INTO afil.account (name, held_at, held_reason)
+    SELECT h.account, @now, h.reason
+    FROM @held AS h
+    WHERE NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = h.account);
+    INSERT INTO afil.event_log (logged_at, event, detail)
+    SELECT @now, 'account_held', CONCAT(h.account, N': ', h.reason, N' (', @worker, N')') FROM @held AS h;
+
+    /* Lists, one answer after another, so that of two answers in one hand-in the later wins. */
+    DECLARE @n INT, @list VARCHAR(10), @account NVARCHAR(128), @rows NVARCHAR(MAX);
+    SELECT @n = MIN(r.n)
+    FROM @result AS r
+    INNER JOIN @done AS d ON d.n = r.n
+    WHERE r.list IS NOT NULL;
+    WHILE @n IS NOT NULL
+    BEGIN
+        SELECT @list = r.list, @rows = r.list_rows, @account = d.account
+        FROM @result AS r
+        INNER JOIN @done AS d ON d.n = r.n
+        WHERE r.n = @n;
+        EXEC afil.save_list @list = @list, @rows = @rows, @account = @account, @now = @now;
+        SELECT @n = MIN(r.n)
+        FROM @result AS r
+        INNER JOIN @done AS d ON d.n = r.n
+        WHERE r.list IS NOT NULL AND r.n > @n;
+    END;
+
+    SELECT @lost = N'[' + STRING_AGG(CAST(l.id AS NVARCHAR(MAX)), N',') + N']'
+    FROM (
+        SELECT DISTINCT r.id
+        FROM @result AS r
+        WHERE r.kind NOT IN ('release', 'hold')
+            AND NOT EXISTS (SELECT 1 FROM @done AS d WHERE d.id = r.id)
+            AND NOT EXISTS (
+                SELECT 1 FROM afil.attempt AS a WHERE a.id = r.id AND a.attempt = r.attempt AND a.worker = @worker
+            )
+    ) AS l;
+    RETURN 0;
+END;
+GO

@@ -1,0 +1,85 @@
+SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
+GO
+/*
+Rows that time moves on: leases that ran out, and scheduled rows that are due. Part of afil.exchange, inside its
+transaction and lock; at most 500 rows of each a call.
+
+A lease that ran out leaves the outcome of a send unknown; a get-method is simply asked again.
+
+EXEC afil.exchange_sweep @worker = N'example', @now = '2026-01-01', @on_unknown = 'hold';
+
+Returns  0
+Errors   none of its own
+Grants   none
+*/
+CREATE OR ALTER PROCEDURE afil.exchange_sweep @worker NVARCHAR(128), @now DATETIME2(3), @on_unknown VARCHAR(10)
+AS
+BEGIN
+    SET NOCOUNT, XACT_ABORT ON;
+    DECLARE @expired TABLE (
+        id BIGINT NOT NULL PRIMARY KEY,
+        attempt INT NOT NULL,
+        status VARCHAR(10) NOT NULL,
+        conversation NVARCHAR(460) NOT NULL
+    );
+    DECLARE @due TABLE (
+        id BIGINT NOT NULL PRIMARY KEY
+    );
+
+    INSERT INTO @expired (id, attempt, status, conversation)
+    SELECT TOP (500)
+        id,
+        attempts,
+        CASE
+            WHEN method IN ('sendmessage', 'sendfile') AND @on_unknown = 'hold' THEN 'uncertain'
+            WHEN attempts >= max_attempts THEN 'failed'
+            ELSE 'queued'
+        END,
+        conversation
+    FROM afil.outbox WITH (UPDLOCK, ROWLOCK)
+    WHERE status = 'sending' AND lease_until < @now
+    ORDER BY lease_until;
+
+    IF @@ROWCOUNT > 0
+    BEGIN
+        INSERT INTO afil.attempt (id, attempt, started_at, duration_ms, error_code, detail, worker)
+        SELECT e.id, e.attempt, @now, 0, N'LEASE_EXPIRED', N'the worker that held the row stopped answering', @worker
+        FROM @expired AS e
+        WHERE NOT EXISTS (SELECT 1 FROM afil.attempt AS a WHERE a.id = e.id AND a.attempt = e.attempt);
+
+        UPDATE o
+        SET
+            status = e.status,
+            error_code = N'LEASE_EXPIRED',
+            lease_id = NULL,
+            lease_until = NULL,
+            turn = CASE WHEN e.status = 'queued' THEN 1 ELSE NULL END,
+            completed_at = CASE WHEN e.status = 'queued' THEN NULL ELSE @now END
+        FROM afil.outbox AS o
+        INNER JOIN @expired AS e ON e.id = o.id;
+
+        UPDATE afil.outbox
+        SET turn = 0
+        WHERE turn = 2
+            AND id IN (
+                SELECT (SELECT MIN(n.id) FROM afil.outbox AS n WHERE n.conversation = e.conversation AND n.turn = 2)
+                FROM @expired AS e
+                WHERE e.status <> 'queued'
+            );
+    END;
+
+    INSERT INTO @due (id)
+    SELECT TOP (500) id
+    FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
+    WHERE status = 'scheduled' AND due_at <= @now
+    ORDER BY due_at;
+
+    IF @@ROWCOUNT > 0
+        UPDATE o
+        SET status = 'queued', turn = COALESCE(o.turn, 0)
+        FROM afil.outbox AS o
+        INNER JOIN @due AS d ON d.id = o.id
+        WHERE o.status = 'scheduled';
+    RETURN 0;
+END;
+GO

@@ -1,0 +1,36 @@
+SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
+GO
+/*
+Ask for the unread messages of a chat; afil.chat_messages shows them when the worker has the answer.
+
+EXEC afil.get_unread_messages @platform = 'whatsapp', @platformid = '100', @destination = '34600000000';
+
+Returns  @id OUTPUT; 0
+Errors   51001 a parameter is missing, too long or not allowed
+Grants   afil_sender
+*/
+CREATE OR ALTER PROCEDURE afil.get_unread_messages
+    @platform NVARCHAR(4000) = NULL, /* webchat, whatsapp, telegram, operator */
+    @platformid NVARCHAR(4000) = NULL, /* id of the channel */
+    @destination NVARCHAR(4000) = NULL, /* recipient */
+    @account NVARCHAR(4000) = N'default', /* name of an account in the worker's settings */
+    @priority INT = 5, /* 0 first … 9 last */
+    @send_at DATETIME2(3) = NULL, /* UTC; not before this time */
+    @dedup_key NVARCHAR(4000) = NULL, /* a second request with the same account and key is not written */
+    @id BIGINT = NULL OUTPUT
+AS
+BEGIN
+    SET NOCOUNT, XACT_ABORT ON;
+    EXEC afil.enqueue
+        @method = 'getunreadmessages',
+        @platform = @platform,
+        @platformid = @platformid,
+        @destination = @destination,
+        @account = @account,
+        @priority = @priority,
+        @send_at = @send_at,
+        @dedup_key = @dedup_key,
+        @id = @id OUTPUT;
+    RETURN 0;
+END;
+GO

@@ -1,0 +1,45 @@
+SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
+GO
+/*
+Put one file in the outbox; it is sent after the caller commits. The chat must exist already.
+
+EXEC afil.send_file @platform = 'whatsapp', @platformid = '100', @destination = '34600000000',
+    @type = 'image', @fileurl = N'https://www.example.com/image.jpg';
+
+Returns  @id OUTPUT; 0
+Errors   51001 a parameter is missing, too long or not allowed
+Grants   afil_sender
+*/
+CREATE OR ALTER PROCEDURE afil.send_file
+    @platform NVARCHAR(4000) = NULL, /* webchat, whatsapp, telegram, operator */
+    @platformid NVARCHAR(4000) = NULL, /* id of the channel */
+    @destination NVARCHAR(4000) = NULL, /* recipient */
+    @type NVARCHAR(4000) = NULL, /* image, video, audio, voice, document, contact */
+    @fileurl NVARCHAR(4000) = NULL, /* URL of the file */
+    @thumburl NVARCHAR(4000) = NULL, /* URL of its thumbnail */
+    @message NVARCHAR(MAX) = NULL, /* text that goes with the file */
+    @account NVARCHAR(4000) = N'default', /* name of an account in the worker's settings */
+    @priority INT = 5, /* 0 first … 9 last */
+    @send_at DATETIME2(3) = NULL, /* UTC; not before this time */
+    @dedup_key NVARCHAR(4000) = NULL, /* a second request with the same account and key is not written */
+    @id BIGINT = NULL OUTPUT
+AS
+BEGIN
+    SET NOCOUNT, XACT_ABORT ON;
+    EXEC afil.enqueue
+        @method = 'sendfile',
+        @platform = @platform,
+        @platformid = @platformid,
+        @destination = @destination,
+        @type = @type,
+        @fileurl = @fileurl,
+        @thumburl = @thumburl,
+        @message = @message,
+        @account = @account,
+        @priority = @priority,
+        @send_at = @send_at,
+        @dedup_key = @dedup_key,
+        @id = @id OUTPUT;
+    RETURN 0;
+END;
+GO

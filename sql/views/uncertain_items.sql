@@ -1,0 +1,39 @@
+SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
+GO
+/*
+Sends of which nobody can say whether they took effect; afil.requeue sends one again.
+
+SELECT * FROM afil.uncertain_items;
+
+Returns  a row a request
+Errors   none
+Grants   afil_reader
+*/
+CREATE OR ALTER VIEW afil.uncertain_items
+AS
+SELECT
+    id,
+    request_id,
+    account,
+    method,
+    platform,
+    platformid,
+    destination,
+    message,
+    type,
+    fileurl,
+    thumburl,
+    priority,
+    status,
+    due_at,
+    attempts,
+    max_attempts,
+    created_at,
+    created_by,
+    completed_at,
+    error_code,
+    http_status,
+    dedup_key
+FROM afil.outbox
+WHERE status IN ('uncertain');
+GO

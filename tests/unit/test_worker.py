@@ -1,0 +1,412 @@
+"""The worker's promises, against an outbox in a list and clients that do as told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from afilsql.api.client import AfilnetClient
+from afilsql.api.reply import Reply
+from afilsql.delivery import events
+from afilsql.delivery.worker import Totals, Worker
+from afilsql.errors import (
+    ConfigError,
+    CredentialsRefused,
+    DatabaseError,
+    DatabaseUnavailable,
+    DeliveryUnknown,
+    NotSent,
+    Refused,
+    SchemaOutOfDate,
+)
+from afilsql.outbox.base import Result
+from tests.unit.fake_outbox import FakeOutbox
+
+OK = Reply("sendmessage", 200, (), '{"status":"SUCCESS"}')
+
+
+class Client:
+    """Answers each call by `behave(number of the call, from 1)` and counts the calls that run side by side."""
+
+    def __init__(self, behave: Callable[[int], Reply] = lambda n: OK) -> None:
+        self.behave = behave
+        self.calls = self.running = self.most = 0
+        self._lock = threading.Lock()
+
+    def call(self, method: str, parameters: Mapping[str, str | None]) -> Reply:
+        with self._lock:
+            self.calls += 1
+            number = self.calls
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            return self.behave(number)
+        finally:
+            with self._lock:
+                self.running -= 1
+
+
+class Watched:
+    """A worker with short times, and what it told."""
+
+    def __init__(self, outbox: FakeOutbox, client: Client | Callable[[str], Any] | None = None, **changed: Any) -> None:
+        client = client or Client()
+        self.events: list[events.Event] = []
+        client_for = (lambda account: client) if isinstance(client, Client) else client
+        settings: dict[str, Any] = {
+            "name": "w",
+            "concurrency": 4,
+            "random": lambda: 0.0,
+            "on_event": self.events.append,
+        } | changed
+        self.worker = Worker(cast(Any, outbox), cast(Callable[[str], AfilnetClient], client_for), **settings)
+
+    def told(self, kind: type[events.Event]) -> list[Any]:
+        return [e for e in self.events if isinstance(e, kind)]
+
+    @contextmanager
+    def running(self, **how: Any) -> Iterator[Future[Totals]]:
+        future: Future[Totals] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(self.worker.run(**how))
+            except BaseException as error:
+                future.set_exception(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield future
+        finally:
+            self.worker.stop()
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 3.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "what was waited for did not happen"
+        time.sleep(0.002)
+
+
+def raising(error: Exception) -> Callable[[int], Reply]:
+    def behave(number: int) -> Reply:
+        raise error
+
+    return behave
+
+
+def after(go: threading.Event) -> Callable[[int], Reply]:
+    def behave(number: int) -> Reply:
+        go.wait(3)
+        return OK
+
+    return behave
+
+
+def taking(seconds: float) -> Callable[[int], Reply]:
+    def behave(number: int) -> Reply:
+        time.sleep(seconds * (number % 3))
+        return OK
+
+    return behave
+
+
+def test_every_row_is_delivered_and_the_drained_worker_ends() -> None:
+    outbox = FakeOutbox(50)
+    assert Watched(outbox).worker.run(until="drained") == Totals(sent=50)
+    assert sorted(r.id for r in outbox.results) == list(range(1, 51))
+    assert {(r.kind, r.http_status, r.error_code) for r in outbox.results} == {("sent", 200, None)}
+
+
+def test_a_drained_worker_ends_at_once_where_nothing_waits() -> None:
+    assert Watched(FakeOutbox()).worker.run(until="drained") == Totals()
+
+
+def test_once_delivers_the_rows_of_one_exchange() -> None:
+    outbox = FakeOutbox(10)
+    assert Watched(outbox).worker.run(until="once").sent == 4
+    assert len(outbox.queue) == 6
+
+
+def test_no_more_rows_are_leased_than_there_are_senders() -> None:
+    outbox, client = FakeOutbox(60), Client(taking(0.002))
+    Watched(outbox, client).worker.run(until="drained")
+    assert outbox.most_leased == 4
+    assert client.most <= 4
+
+
+def test_results_travel_together_so_that_exchanges_are_few() -> None:
+    outbox = FakeOutbox(64)
+    Watched(outbox, Client(taking(0.003)), concurrency=16).worker.run(until="drained")
+    assert len(outbox.exchanges) <= 40
+
+
+def test_one_rows_error_does_not_stop_the_others() -> None:
+    def behave(number: int) -> Reply:
+        errors: dict[int, Exception] = {
+            1: Refused("no", status=200, code="CHAT_NOT_FOUND", body="{}"),
+            2: DeliveryUnknown(code="TIMEOUT"),
+            3: NotSent(code="CONNECT", retry_after=7),
+            4: RuntimeError("secret"),
+        }
+        if number in errors:
+            raise errors[number]
+        return OK
+
+    outbox = FakeOutbox(9)
+    totals = Watched(outbox, Client(behave), concurrency=1).worker.run(until="drained")
+    assert totals == Totals(sent=5, failed=1, uncertain=2, retried=1)
+    refused, unknown, retried, defect = outbox.results[:4]
+    assert (refused.error_code, refused.http_status, refused.body) == ("CHAT_NOT_FOUND", 200, "{}")
+    assert unknown.error_code == "TIMEOUT"
+    assert retried.retry_in == 7
+    assert defect.error_code == "INTERNAL"
+    assert "secret" not in str(defect)
+
+
+def test_the_rows_of_an_answer_come_along() -> None:
+    class WithRows:
+        http_status, text = 200, "[]"
+
+        def dicts(self) -> list[dict[str, Any]]:
+            raise KeyError("shape")
+
+    outbox = FakeOutbox(1, method="getchats")
+    Watched(outbox, Client(lambda n: Reply("getchats", 200, (), "[]"))).worker.run(until="drained")
+    assert outbox.results[0].kind_of_rows == "chats"
+    broken = FakeOutbox(1, method="getchats")
+    Watched(broken, Client(lambda n: cast(Reply, WithRows()))).worker.run(until="drained")
+    assert (broken.results[0].kind, broken.results[0].error_code) == ("failed", "INTERNAL")
+
+
+def test_an_account_with_refused_credentials_is_held_and_the_others_go_on() -> None:
+    outbox = FakeOutbox(3)
+    outbox.add(account="bad")
+    outbox.add(account="unknown")
+    bad = Client(raising(CredentialsRefused("wrong", code="INCORRECT_USER_PASSWORD")))
+
+    def client_for(account: str) -> Any:
+        if account == "unknown":
+            raise ConfigError("no account 'unknown'")
+        return bad if account == "bad" else Client()
+
+    watched = Watched(outbox, client_for)
+    assert watched.worker.run(until="drained") == Totals(sent=3, held=2)
+    assert outbox.held == {"bad", "unknown"}
+    assert {(e.account, e.code) for e in watched.told(events.AccountHeld)} == {
+        ("bad", "INCORRECT_USER_PASSWORD"),
+        ("unknown", "ACCOUNT_NOT_CONFIGURED"),
+    }
+
+
+def test_an_outage_keeps_the_results_and_hands_them_in_once() -> None:
+    outbox, client = FakeOutbox(4), Client()
+    handed: list[int] = []
+
+    def fail(results: Sequence[Result]) -> None:
+        if results and len(handed) < 2:
+            handed.append(len(results))
+            raise DatabaseUnavailable("the server is away")
+
+    outbox.fail = fail
+    watched = Watched(outbox, client)
+    assert watched.worker.run(until="drained") == Totals(sent=4)
+    assert client.calls == 4
+    assert sorted(r.id for r in outbox.results) == [1, 2, 3, 4]
+    assert len(watched.told(events.DatabaseLost)) == len(watched.told(events.DatabaseBack)) == 1
+
+
+def test_a_result_whose_exchange_lost_its_answer_is_handed_in_again() -> None:
+    outbox = FakeOutbox(1)
+    lost: list[int] = []
+
+    def fail_after(results: Sequence[Result]) -> None:
+        if results and not lost:
+            lost.append(1)
+            raise DatabaseUnavailable("broke after the commit")
+
+    outbox.fail_after = fail_after
+    assert Watched(outbox).worker.run(until="drained").sent == 1
+    assert [r.id for r in outbox.results] == [1]
+
+
+def test_a_database_that_refuses_from_the_start_ends_the_worker() -> None:
+    outbox = FakeOutbox(1)
+
+    def fail(results: Sequence[Result]) -> None:
+        raise SchemaOutOfDate()
+
+    outbox.fail = fail
+    with pytest.raises(SchemaOutOfDate):
+        Watched(outbox).worker.run()
+
+
+def test_a_schema_that_changes_under_the_worker_costs_no_result() -> None:
+    outbox = FakeOutbox(4)
+    tries: list[int] = []
+
+    def fail(results: Sequence[Result]) -> None:
+        if results and len(tries) < 2:
+            tries.append(1)
+            raise SchemaOutOfDate()
+
+    outbox.fail = fail
+    assert Watched(outbox).worker.run(until="drained") == Totals(sent=4)
+
+
+@pytest.mark.parametrize("error", [DatabaseError("8152 truncated"), UnicodeEncodeError("utf-8", "x", 0, 1, "no")])
+def test_a_result_the_database_refuses_does_not_hold_up_the_others(error: Exception) -> None:
+    outbox = FakeOutbox(4)
+
+    def fail(results: Sequence[Result]) -> None:
+        if any(r.id == 2 and r.body for r in results):
+            raise error
+
+    outbox.fail = fail
+    assert Watched(outbox).worker.run(until="drained") == Totals(sent=4)
+    stripped = next(r for r in outbox.results if r.id == 2)
+    assert stripped.body is None
+    assert "could not be stored" in (stripped.detail or "")
+
+
+def test_a_result_the_database_never_takes_is_told_and_left_to_its_lease() -> None:
+    outbox = FakeOutbox(4)
+
+    def fail(results: Sequence[Result]) -> None:
+        if any(r.id == 2 for r in results):
+            raise DatabaseError("no")
+
+    outbox.fail = fail
+    watched = Watched(outbox)
+    with watched.running():
+        wait_for(lambda: len(outbox.results) == 3 and watched.told(events.ResultRefused))
+    assert watched.told(events.ResultRefused) == [events.ResultRefused(2, "no")]
+
+
+def test_a_lost_lease_is_told() -> None:
+    outbox = FakeOutbox(2)
+    outbox.lost_leases = {2}
+    watched = Watched(outbox)
+    totals = watched.worker.run(until="drained")
+    assert (totals.sent, totals.lost) == (1, 1)
+    assert watched.told(events.LeaseLost) == [events.LeaseLost(2)]
+
+
+def test_the_lease_is_renewed_while_a_call_lasts() -> None:
+    outbox, go = FakeOutbox(1), threading.Event()
+    lease = outbox.queue[0].lease_id
+    watched = Watched(outbox, Client(after(go)), lease_seconds=0.15, concurrency=1)
+    with watched.running(until="drained"):
+        wait_for(lambda: outbox.renewed.count(lease) >= 3)
+        go.set()
+        wait_for(lambda: outbox.results)
+    assert set(outbox.renewed) == {lease}
+
+
+def test_a_worker_frozen_after_taking_rows_gives_them_back_uncalled() -> None:
+    outbox, client, now = FakeOutbox(2), Client(), [1000.0]
+    frozen: list[int] = []
+
+    def freeze(results: Sequence[Result]) -> None:
+        if outbox.leased and not frozen:
+            frozen.append(1)
+            now[0] += 121
+
+    outbox.fail_after = freeze
+    watched = Watched(outbox, client, monotonic=lambda: now[0])
+    totals = watched.worker.run(until="drained")
+    assert (totals.released, totals.sent) == (2, 2)
+    assert client.calls == 2
+    assert len(watched.told(events.LeaseLost)) == 2
+
+
+def test_stop_finishes_what_is_in_flight_and_takes_no_more() -> None:
+    outbox, go, client = FakeOutbox(20), threading.Event(), Client()
+    client.behave = after(go)
+    watched = Watched(outbox, client)
+    with watched.running() as future:
+        wait_for(lambda: client.running == 4)
+        watched.worker.stop()
+        watched.worker.stop()
+        wait_for(lambda: watched.told(events.Stopping))
+        go.set()
+        assert future.result(3) == Totals(sent=4)
+    assert (outbox.leased, len(outbox.queue)) == ({}, 16)
+
+
+def test_stop_gives_back_rows_whose_call_has_not_begun() -> None:
+    outbox, client = FakeOutbox(4), Client()
+    watched = Watched(outbox, client)
+    outbox.fail_after = lambda results: watched.worker.stop()
+    assert watched.worker.run() == Totals(released=4)
+    assert (client.calls, outbox.leased) == (0, {})
+
+
+def test_calls_that_outlast_the_grace_time_stay_leased() -> None:
+    outbox, go, client = FakeOutbox(2), threading.Event(), Client()
+    client.behave = lambda n: OK if n == 1 else after(go)(n)
+    watched = Watched(outbox, client, grace_seconds=0.05)
+    with watched.running() as future:
+        wait_for(lambda: client.running == 1 and client.calls == 2)
+        watched.worker.stop()
+        assert future.result(2).sent == 1
+        go.set()
+    assert len(outbox.leased) == 1
+
+
+def test_stop_in_an_outage_hands_the_results_in_when_it_ends_in_time() -> None:
+    outbox, down = FakeOutbox(1), threading.Event()
+
+    def fail(results: Sequence[Result]) -> None:
+        if results and not down.is_set():
+            raise DatabaseUnavailable()
+
+    outbox.fail = fail
+    watched = Watched(outbox)
+    with watched.running() as future:
+        wait_for(lambda: watched.told(events.DatabaseLost))
+        watched.worker.stop()
+        down.set()
+        assert future.result(3) == Totals(sent=1)
+
+
+def test_a_stopped_worker_gives_up_on_a_lost_database_after_the_grace_time() -> None:
+    outbox = FakeOutbox(1)
+
+    def fail(results: Sequence[Result]) -> None:
+        if results:
+            raise DatabaseUnavailable()
+
+    outbox.fail = fail
+    watched = Watched(outbox, grace_seconds=0.05)
+    with watched.running() as future:
+        wait_for(lambda: watched.told(events.DatabaseLost))
+        watched.worker.stop()
+        assert future.result(2) == Totals()
+
+
+def test_an_idle_worker_asks_ever_less_often_and_a_new_row_is_found() -> None:
+    outbox = FakeOutbox()
+    watched = Watched(outbox)
+    with watched.running():
+        time.sleep(0.3)
+        assert len(outbox.exchanges) <= 4
+        outbox.add()
+        wait_for(lambda: outbox.results)
+
+
+def test_a_stopped_worker_does_not_start() -> None:
+    outbox = FakeOutbox(1)
+    watched = Watched(outbox)
+    watched.worker.stop()
+    assert watched.worker.run() == Totals()
+    assert outbox.exchanges == []
