@@ -16,14 +16,14 @@ from afilsql.errors import InvalidParameter
 PLATFORMS = ("webchat", "whatsapp", "telegram", "operator")
 FILE_TYPES = ("image", "video", "audio", "voice", "document", "contact")
 
-#: Longest accepted value of each parameter, in characters. The vendor names no limits for the POST
-#: form; these are the widths of the columns. `message` is limited in bytes by MESSAGE_MAX_CHARS.
-MESSAGE_MAX_CHARS = 1_048_576
+#: Longest accepted value of each parameter, in UTF-16 units as T-SQL counts them (an emoji is two).
+#: The vendor names no limits for the POST form; these are the widths of the columns.
+MESSAGE_MAX_LENGTH = 1_048_576
 MAX_LENGTH: Mapping[str, int] = {
     "platform": 20,
     "platformid": 100,
     "destination": 200,
-    "message": MESSAGE_MAX_CHARS,
+    "message": MESSAGE_MAX_LENGTH,
     "type": 20,
     "fileurl": 2000,
     "thumburl": 2000,
@@ -139,8 +139,6 @@ def check(method: str, parameters: Mapping[str, str | None]) -> dict[str, str]:
         if name not in given or not given[name].strip():
             raise InvalidParameter(f"{method} needs @{name}: give it a value")
     for name, value in given.items():
-        if len(value) > MAX_LENGTH[name]:
-            raise InvalidParameter(f"@{name} is {len(value)} characters long; at most {MAX_LENGTH[name]} are allowed")
         allowed = ALLOWED.get(name)
         if allowed and value not in allowed:
             raise InvalidParameter(f"@{name} '{value}' is not one of {', '.join(allowed)}")
@@ -150,6 +148,9 @@ def check(method: str, parameters: Mapping[str, str | None]) -> dict[str, str]:
             raise InvalidParameter(
                 f"@{name} holds half a surrogate pair, which is not text: repair the source's encoding"
             )
+        length = len(value.encode("utf-16-le")) // 2
+        if length > MAX_LENGTH[name]:
+            raise InvalidParameter(f"@{name} is {length} characters long; at most {MAX_LENGTH[name]} are allowed")
         if name in ("fileurl", "thumburl") and not value.lower().startswith(("http://", "https://")):
             raise InvalidParameter(f"@{name} '{value[:80]}' is not a URL: it starts with http:// or https://")
     return given

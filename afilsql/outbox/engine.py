@@ -28,7 +28,7 @@ TRANSIENT = frozenset(
     {1205, 1222, 20, 64, 121, 233, 4060, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40613}
     | {49918, 49919, 49920, 51010}
 )
-_MISSING_OBJECT = frozenset({208, 2812, 33557097})
+_MISSING_OBJECT = frozenset({208, 2812})
 _ERRORS = {51001: InvalidParameter, 51002: RequestNotFound}
 
 INSTALL_DRIVER = (
@@ -37,11 +37,12 @@ INSTALL_DRIVER = (
 )
 
 
-def create_engine(url: str) -> sa.Engine:
+def create_engine(url: str, *, autocommit: bool = False) -> sa.Engine:
     """Make an engine for `sqlite:///…` or `mssql+pyodbc://…`.
 
     A `mssql+pyodbc` URL that names no driver gets the first that is there: Microsoft's ODBC driver 18 or 17
-    as installed, else the one inside the wheel `mssql-python-odbc`.
+    as installed, else the one inside the wheel `mssql-python-odbc`. With autocommit, SQL Server's connections
+    leave transactions to the procedures.
 
     Raises:
         ConfigError: The URL cannot be read or is for another kind of database.
@@ -58,7 +59,7 @@ def create_engine(url: str) -> sa.Engine:
         case "sqlite":
             return _sqlite_engine(parsed)
         case "mssql":
-            return _mssql_engine(parsed)
+            return _mssql_engine(parsed, autocommit)
         case other:
             raise ConfigError(f"AFILSQL_DATABASE_URL names a {other} database: afilsql runs on mssql+pyodbc and sqlite")
 
@@ -80,7 +81,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     return engine.execution_options(schema_translate_map={schema.SCHEMA: None})
 
 
-def _mssql_engine(url: sa.URL) -> sa.Engine:
+def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     if url.get_driver_name() != "pyodbc":
         raise ConfigError(f"AFILSQL_DATABASE_URL uses the driver {url.get_driver_name()}: write mssql+pyodbc://…")
     try:
@@ -93,7 +94,8 @@ def _mssql_engine(url: sa.URL) -> sa.Engine:
         query["driver"] = find_driver(pyodbc.drivers())
     if "odbc_connect" not in query:
         query.setdefault("Encrypt", "yes")
-    return sa.create_engine(url.set(query=query), pool_pre_ping=False, pool_recycle=1800, use_setinputsizes=False)
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    return sa.create_engine(url.set(query=query), pool_recycle=1800, use_setinputsizes=False, **options)
 
 
 def find_driver(installed: list[str]) -> str:
@@ -142,7 +144,7 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
         return _ERRORS[number](message)
     if "Can't open lib" in text or state == "IM002":
         return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")
-    if number in _MISSING_OBJECT or state == "42S02" or "no such table" in text or "Could not find stored" in text:
+    if number in _MISSING_OBJECT or state == "42S02" or "no such table" in text or "does not exist" in text:
         return SchemaOutOfDate(f"{SchemaOutOfDate.__doc__} ({message})")
     lost = broken or number in TRANSIENT or state.startswith("08") or state in ("HYT00", "HYT01", "40001", "01002")
     if lost or any(s in text for s in ("database is locked", "unable to open", "Communication link", "terminating")):

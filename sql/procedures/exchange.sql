@@ -27,7 +27,7 @@ AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    DECLARE @got INT, @now DATETIME2(3), @lease UNIQUEIDENTIFIER = NEWID(), @lost NVARCHAR(MAX) = NULL;
+    DECLARE @got INT, @now DATETIME2(3), @lease UNIQUEIDENTIFIER = NEWID(), @lost NVARCHAR(4000) = NULL;
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 128
         THROW 51001, '@worker must be the worker''s name, 1 to 128 characters long', 1;

@@ -8,7 +8,7 @@ nothing, and the same result twice changes nothing the second time.
 
 EXEC afil.exchange_complete @worker = N'example', @results = N'[]', @now = '2026-01-01';
 
-Returns  @lost OUTPUT, the ids whose lease had passed to another, as a JSON array or NULL; 0
+Returns  @lost OUTPUT, the ids whose lease had passed to another, as a JSON array (the first 150) or NULL; 0
 Errors   none of its own
 Grants   none
 */
@@ -16,7 +16,7 @@ CREATE OR ALTER PROCEDURE afil.exchange_complete
     @worker NVARCHAR(128),
     @results NVARCHAR(MAX),
     @now DATETIME2(3),
-    @lost NVARCHAR(MAX) = NULL OUTPUT
+    @lost NVARCHAR(4000) = NULL OUTPUT
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
@@ -67,13 +67,14 @@ BEGIN
         started_at,
         duration_ms,
         http_status,
-        error_code,
-        detail,
-        body,
+        afil.json_text(error_code),
+        afil.json_text(detail),
+        afil.json_text((SELECT k.value FROM OPENJSON(j.value) AS k WHERE k.[key] = N'body')),
         retry_ms,
         list,
-        list_rows
-    FROM OPENJSON(@results) WITH (
+        (SELECT k.value FROM OPENJSON(j.value) AS k WHERE k.[key] = N'list_rows')
+    FROM OPENJSON(@results) AS j
+    CROSS APPLY OPENJSON(j.value) WITH (
         id BIGINT,
         lease_id UNIQUEIDENTIFIER,
         attempt INT,
@@ -83,11 +84,9 @@ BEGIN
         http_status INT,
         error_code NVARCHAR(100),
         detail NVARCHAR(400),
-        body NVARCHAR(MAX),
         retry_ms BIGINT,
-        list VARCHAR(10),
-        list_rows NVARCHAR(MAX)
-    );
+        list VARCHAR(10)
+    ) AS v;
 
     INSERT INTO @done (id, n, kind, account, conversation)
     SELECT o.id, r.n, r.kind, o.account, o.conversation
@@ -191,7 +190,7 @@ BEGIN
 
     SELECT @lost = N'[' + STRING_AGG(CAST(l.id AS NVARCHAR(MAX)), N',') + N']'
     FROM (
-        SELECT DISTINCT r.id
+        SELECT DISTINCT TOP (150) r.id
         FROM @result AS r
         WHERE r.kind NOT IN ('release', 'hold')
             AND NOT EXISTS (SELECT 1 FROM @done AS d WHERE d.id = r.id)

@@ -33,26 +33,26 @@ BEGIN
     );
     INSERT INTO @row (platform, platformid, destination, name, message, messageid, sent, status, datetime)
     SELECT
-        COALESCE(LEFT(platform, 20), N''),
-        COALESCE(LEFT(platformid, 100), N''),
-        COALESCE(LEFT(destination, 200), N''),
-        LEFT(name, 400),
-        message,
-        LEFT(messageid, 100),
+        COALESCE(LEFT(afil.json_text(platform), 20), N''),
+        COALESCE(LEFT(afil.json_text(platformid), 100), N''),
+        COALESCE(LEFT(afil.json_text(destination), 200), N''),
+        LEFT(afil.json_text(name), 400),
+        afil.json_text((SELECT k.value FROM OPENJSON(j.value) AS k WHERE k.[key] = N'message')),
+        LEFT(afil.json_text(messageid), 100),
         sent,
-        LEFT(status, 50),
-        LEFT(datetime, 50)
-    FROM OPENJSON(@rows) WITH (
+        LEFT(afil.json_text(status), 50),
+        LEFT(afil.json_text(datetime), 50)
+    FROM OPENJSON(@rows) AS j
+    CROSS APPLY OPENJSON(j.value) WITH (
         platform NVARCHAR(4000),
         platformid NVARCHAR(4000),
         destination NVARCHAR(4000),
         name NVARCHAR(4000),
-        message NVARCHAR(MAX),
         messageid NVARCHAR(4000),
         sent BIT,
         status NVARCHAR(4000),
         datetime NVARCHAR(4000)
-    );
+    ) AS v;
     IF @list = 'channels'
     BEGIN
         DELETE FROM @row

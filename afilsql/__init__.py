@@ -1,0 +1,92 @@
+"""Chat messages from a database: a transactional outbox and a worker for the Afilnet chat API.
+
+    from afilsql import Request, open_outbox
+
+    with open_outbox("sqlite:///afilsql.db") as outbox:
+        outbox.enqueue(Request("sendmessage", {"platform": "whatsapp", ...}))
+
+Names are imported when first used, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from afilsql.api.client import AfilnetClient
+    from afilsql.api.reply import Reply
+    from afilsql.config import Settings, load_settings
+    from afilsql.delivery.worker import Worker
+    from afilsql.errors import (
+        AfilsqlError,
+        ApiError,
+        ConfigError,
+        CredentialsRefused,
+        DatabaseError,
+        DatabaseUnavailable,
+        DeliveryUnknown,
+        DriverMissing,
+        InvalidParameter,
+        LeaseLost,
+        NotSent,
+        Refused,
+        RequestNotFound,
+        SchemaOutOfDate,
+    )
+    from afilsql.outbox import open_outbox
+    from afilsql.outbox.base import Request
+
+    __version__: str
+
+__all__ = [
+    "AfilnetClient",
+    "AfilsqlError",
+    "ApiError",
+    "ConfigError",
+    "CredentialsRefused",
+    "DatabaseError",
+    "DatabaseUnavailable",
+    "DeliveryUnknown",
+    "DriverMissing",
+    "InvalidParameter",
+    "LeaseLost",
+    "NotSent",
+    "Refused",
+    "Reply",
+    "Request",
+    "RequestNotFound",
+    "SchemaOutOfDate",
+    "Settings",
+    "Worker",
+    "__version__",
+    "load_settings",
+    "open_outbox",
+]
+
+_HOME = {
+    "AfilnetClient": "afilsql.api.client",
+    "Reply": "afilsql.api.reply",
+    "Request": "afilsql.outbox.base",
+    "Settings": "afilsql.config",
+    "Worker": "afilsql.delivery.worker",
+    "load_settings": "afilsql.config",
+    "open_outbox": "afilsql.outbox",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("afilsql")
+        except PackageNotFoundError:  # a checkout that was never installed
+            return "0+unknown"
+    if name not in __all__:
+        raise AttributeError(f"module 'afilsql' has no attribute '{name}'")
+    return getattr(import_module(_HOME.get(name, "afilsql.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,238 @@
+"""One call of the chat API: a POST out, a Reply or an ApiError back. Never retries."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Self
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+from requests.exceptions import InvalidSchema, InvalidURL
+from urllib3.exceptions import ReadTimeoutError
+
+from afilsql.api.answers import Answer, masker, understand
+from afilsql.api.methods import check
+from afilsql.api.reply import Reply
+from afilsql.api.transports import ConnectError, new_session
+from afilsql.errors import ApiError, ConfigError, DeliveryUnknown, NotSent
+
+DEFAULT_URL = "https://www.afilnet.com/api/http/"
+
+#: Largest answer read, in bytes after decompression.
+MAX_ANSWER_BYTES = 10_000_000
+
+_CHUNK_BYTES = 65_536
+_HEADERS = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class AfilnetClient:
+    """Calls the chat API for one account. One instance serves any number of threads.
+
+    Args:
+        user: The account's user.
+        password: The account's password; it leaves only in the body of the POST.
+        url: Address of the API.
+        connect_timeout: Seconds to connect, TLS handshake included.
+        read_timeout: Seconds from the sent request to the end of the answer.
+        verify: True, or the path of a file with the certificates to trust.
+        pool_size: Connections kept open; as many as there are senders.
+        session: Used as it is in place of our own, and not closed.
+        allow_http: Permit http:// to another machine, where anybody on the way reads the password.
+        clock: The time (UTC), for a Retry-After given as a date.
+
+    Raises:
+        ConfigError: The address is not usable or not safe, or the credentials are not text.
+    """
+
+    def __init__(
+        self,
+        user: str,
+        password: str,
+        *,
+        url: str = DEFAULT_URL,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 60.0,
+        verify: bool | str = True,
+        pool_size: int = 32,
+        session: requests.Session | None = None,
+        allow_http: bool = False,
+        clock: Callable[[], datetime] = utcnow,
+    ) -> None:
+        _check_url(url, allow_http)
+        if any("\ud800" <= c <= "\udfff" for c in user + password):
+            raise ConfigError("AFILSQL_USER or AFILSQL_PASSWORD is not text: type it again as UTF-8")
+        self.url = url
+        self._user = user
+        self._password = password
+        self._mask = masker(password)
+        self._timeout = (connect_timeout, read_timeout)
+        self._verify = verify
+        self._own_session = session is None
+        self._session = session or new_session(pool_size)
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"AfilnetClient(url={self.url!r})"
+
+    def call(self, method: str, parameters: Mapping[str, str | None]) -> Reply:
+        """Call one method and return its answer.
+
+        Args:
+            method: Name of one of METHODS.
+            parameters: The method's parameters; None and "" count as not given.
+
+        Raises:
+            InvalidParameter: The call breaks the API's contract; nothing was sent.
+            NotSent: The request did not take effect.
+            Refused: The API refused the request.
+            CredentialsRefused: The API refused the account.
+            DeliveryUnknown: The request left and no usable answer came back.
+        """
+        given = check(method, parameters)
+        form = {"class": "chat", "method": method, "user": self._user, "password": self._password, **given}
+        answer = self._post(urlencode(form, quote_via=quote).encode("ascii"))
+        return understand(method, answer, mask=self._mask, now=self._clock())
+
+    def _post(self, body: bytes) -> Answer:
+        # Errors of requests carry the request, and with it the password; raising ours after the except
+        # block keeps theirs out of __context__ as well.
+        failure: ApiError
+        try:
+            with self._session.post(
+                self.url,
+                data=body,
+                headers=_HEADERS,
+                timeout=self._timeout,
+                verify=self._verify,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return _read(response)
+        except ConnectError as error:
+            failure = NotSent(f"{self._host()}: {error}; nothing was sent", code=error.code)
+        except requests.ConnectTimeout:
+            failure = NotSent(f"{self._host()}: no connection within the connect time-out", code="CONNECT_TIMEOUT")
+        except (InvalidURL, InvalidSchema) as error:  # raised before connecting; a proxy's URL can be meant too
+            failure = NotSent(
+                f"{self._host()}: its URL or the proxy's cannot be used ({type(error).__name__}): correct "
+                "AFILSQL_API_URL or HTTPS_PROXY; nothing was sent",
+                code="CONNECT",
+            )
+        except OSError as error:  # every exception of requests is one
+            failure = self._no_ca_file() if type(error) is OSError and error.errno is None else _broken(error)
+        raise failure
+
+    def _host(self) -> str:
+        return urlsplit(self.url).netloc
+
+    def _no_ca_file(self) -> NotSent:
+        return NotSent(
+            f"{self._host()}: the certificates to trust cannot be read: set AFILSQL_CA_BUNDLE to a PEM file "
+            "the worker may read; nothing was sent",
+            code="TLS",
+        )
+
+    def send_message(self, platform: str, platformid: str, destination: str, message: str) -> Reply:
+        """Send a text. Raises as `call`."""
+        return self.call("sendmessage", _chat(platform, platformid, destination) | {"message": message})
+
+    def send_file(
+        self,
+        platform: str,
+        platformid: str,
+        destination: str,
+        type: str,
+        fileurl: str,
+        *,
+        thumburl: str | None = None,
+        message: str | None = None,
+    ) -> Reply:
+        """Send a file by its URL. Raises as `call`."""
+        file = {"type": type, "fileurl": fileurl, "thumburl": thumburl, "message": message}
+        return self.call("sendfile", _chat(platform, platformid, destination) | file)
+
+    def get_chat_channels(self) -> Reply:
+        """Return the account's channels. Raises as `call`."""
+        return self.call("getchatchannels", {})
+
+    def get_chats(self, platform: str, platformid: str) -> Reply:
+        """Return a channel's chats. Raises as `call`."""
+        return self.call("getchats", {"platform": platform, "platformid": platformid})
+
+    def get_messages(self, platform: str, platformid: str, destination: str) -> Reply:
+        """Return a chat's messages. Raises as `call`."""
+        return self.call("getmessages", _chat(platform, platformid, destination))
+
+    def get_unread_messages(self, platform: str, platformid: str, destination: str) -> Reply:
+        """Return a chat's unread messages. Raises as `call`."""
+        return self.call("getunreadmessages", _chat(platform, platformid, destination))
+
+    def close(self) -> None:
+        """Close the pooled connections. May be called twice."""
+        if self._own_session:
+            self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _chat(platform: str, platformid: str, destination: str) -> dict[str, str | None]:
+    return {"platform": platform, "platformid": platformid, "destination": destination}
+
+
+def _read(response: requests.Response) -> Answer:
+    """Read the body, up to the limit, keeping what came when it breaks off."""
+    body = bytearray()
+    failure = None
+    try:
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                message = f"the API's answer is larger than {MAX_ANSWER_BYTES // 1_000_000} MB and was not read further"
+                failure = DeliveryUnknown(message, code="ANSWER_TOO_LARGE")
+                break
+    except OSError as error:
+        failure = _broken(error)
+    return Answer(response.status_code, response.headers, bytes(body), failure)
+
+
+def _broken(error: OSError) -> DeliveryUnknown:
+    cause = error.args[0] if error.args else None
+    if isinstance(error, (requests.Timeout, TimeoutError)) or isinstance(cause, ReadTimeoutError):
+        return DeliveryUnknown(
+            "the API did not answer in full within the read time-out; the request may have taken effect", code="TIMEOUT"
+        )
+    return DeliveryUnknown(
+        "the connection broke after the request left; it may or may not have taken effect", code="CONNECTION_BROKEN"
+    )
+
+
+def _check_url(url: str, allow_http: bool) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        raise ConfigError("AFILSQL_API_URL is not a URL: it looks like " + DEFAULT_URL) from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError("AFILSQL_API_URL is not an https URL: it looks like " + DEFAULT_URL)
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError("AFILSQL_API_URL holds credentials: put them into AFILSQL_USER and AFILSQL_PASSWORD")
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise ConfigError(f"AFILSQL_API_URL would send the password unencrypted to {host}: use https://")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,265 @@
+"""Commands that put requests in the outbox: one for each method of the API, and import."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from afilsql.cli.context import Exit, Json, note, outbox_of
+from afilsql.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from afilsql.importer import BadLine, GoodLine
+    from afilsql.outbox.base import ItemDetail, Outbox
+
+BATCH = 500
+
+Platform = Annotated[str, typer.Option(help="webchat, whatsapp, telegram or operator.")]
+PlatformId = Annotated[str, typer.Option("--platformid", help="Id of the channel; `afilsql channels` lists them.")]
+Destination = Annotated[str, typer.Option(help="Whom to write to: a phone number or a chat's id.")]
+Message = Annotated[str, typer.Option(help="Text of the message.")]
+FileType = Annotated[str, typer.Option("--type", help="image, video, audio, voice, document or contact.")]
+FileUrl = Annotated[str, typer.Option("--fileurl", help="Where the API fetches the file.")]
+ThumbUrl = Annotated[str | None, typer.Option("--thumburl", help="Where the API fetches the thumbnail.")]
+Caption = Annotated[str | None, typer.Option("--message", help="Text beside the file.")]
+Account = Annotated[str, typer.Option(help="Account in the worker's settings.")]
+Priority = Annotated[int, typer.Option(min=0, max=9, help="0 goes first, 9 last.")]
+SendAt = Annotated[str | None, typer.Option("--send-at", metavar="TIME", help="Not before; ISO 8601, UTC if no zone.")]
+DedupKey = Annotated[
+    str | None,
+    typer.Option("--dedup-key", help="A second request with this key is not written: the first's id prints."),
+]
+Wait = Annotated[
+    float | None, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait for the answer this long, then print it.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("send")(send)
+    app.command("send-file")(send_file)
+    app.command("channels")(channels)
+    app.command("chats")(chats)
+    app.command("messages")(messages)
+    app.command("unread")(unread)
+    app.command("import")(import_)
+
+
+def send(
+    ctx: typer.Context,
+    platform: Platform,
+    platformid: PlatformId,
+    destination: Destination,
+    message: Message,
+    account: Account = "default",
+    priority: Priority = 5,
+    send_at: SendAt = None,
+    dedup_key: DedupKey = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
+    """Queue a text message and print its id."""
+    _enqueue(ctx, "sendmessage", _given(ctx), wait, json)
+
+
+def send_file(
+    ctx: typer.Context,
+    platform: Platform,
+    platformid: PlatformId,
+    destination: Destination,
+    type: FileType,
+    fileurl: FileUrl,
+    thumburl: ThumbUrl = None,
+    message: Caption = None,
+    account: Account = "default",
+    priority: Priority = 5,
+    send_at: SendAt = None,
+    dedup_key: DedupKey = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
+    """Queue a file to send and print its id."""
+    _enqueue(ctx, "sendfile", _given(ctx), wait, json)
+
+
+def channels(
+    ctx: typer.Context,
+    account: Account = "default",
+    priority: Priority = 5,
+    send_at: SendAt = None,
+    dedup_key: DedupKey = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
+    """Queue a request for the account's channels."""
+    _enqueue(ctx, "getchatchannels", _given(ctx), wait, json)
+
+
+def chats(
+    ctx: typer.Context,
+    platform: Platform,
+    platformid: PlatformId,
+    account: Account = "default",
+    priority: Priority = 5,
+    send_at: SendAt = None,
+    dedup_key: DedupKey = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
+    """Queue a request for a channel's chats."""
+    _enqueue(ctx, "getchats", _given(ctx), wait, json)
+
+
+def messages(
+    ctx: typer.Context,
+    platform: Platform,
+    platformid: PlatformId,
+    destination: Destination,
+    account: Account = "default",
+    priority: Priority = 5,
+    send_at: SendAt = None,
+    dedup_key: DedupKey = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
+    """Queue a request for a chat's messages."""
+    _enqueue(ctx, "getmessages", _given(ctx), wait, json)
+
+
+def unread(
+    ctx: typer.Context,
+    platform: Platform,
+    platformid: PlatformId,
+    destination: Destination,
+    account: Account = "default",
+    priority: Priority = 5,
+    send_at: SendAt = None,
+    dedup_key: DedupKey = None,
+    wait: Wait = None,
+    json: Json = False,
+) -> None:
+    """Queue a request for a chat's unread messages."""
+    _enqueue(ctx, "getunreadmessages", _given(ctx), wait, json)
+
+
+def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="UTF-8 with a header of the API's parameter names.")],
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Queue the good lines though others are bad.")] = False,
+    json: Json = False,
+) -> None:
+    """Queue every line of a CSV file.
+
+    Columns: platform, platformid, destination, message, type, fileurl, thumburl, method (sendmessage if absent),
+    account, priority, send_at, dedup_key. With a bad line nothing is queued, unless --skip-bad.
+    """
+    from afilsql.display import print_json
+
+    good, bad = _read(file)
+    for line in bad:
+        note(f"{file}, line {line.line}: {line.reason}")
+    ids: list[int] = []
+    if good and (skip_bad or not bad):
+        with outbox_of(ctx) as outbox:
+            ids = _enqueue_all(outbox, good)
+    elif bad:
+        note(f"nothing was queued: {len(bad)} of {len(good) + len(bad)} lines are bad; correct them or use --skip-bad")
+    if json:
+        print_json({"queued": len(ids), "ids": ids, "bad": [{"line": b.line, "reason": b.reason} for b in bad]})
+    elif ids:
+        print(f"Queued {len(ids)} requests, {ids[0]} to {ids[-1]}.")
+    if bad:
+        raise typer.Exit(Exit.FAILED if skip_bad else Exit.USAGE)
+
+
+def _given(ctx: typer.Context) -> dict[str, str | None]:
+    """Return the options that belong to the request: all but --wait and --json."""
+    return {k: None if v is None else str(v) for k, v in ctx.params.items() if k not in ("wait", "json")}
+
+
+def _enqueue(ctx: typer.Context, method: str, fields: dict[str, str | None], wait: float | None, json: bool) -> None:
+    from afilsql.display import print_json
+    from afilsql.importer import make_request
+
+    request = make_request({**fields, "method": method})
+    with outbox_of(ctx) as outbox:
+        id = outbox.enqueue(request)
+        if wait is not None:
+            _show_outcome(_await(outbox, id, wait), wait, json)
+        elif json:
+            print_json({"id": id})
+        else:
+            print(id)
+
+
+def _await(outbox: Outbox, id: int, seconds: float) -> ItemDetail:
+    """Return the request once it is finished or the time is over."""
+    end = time.monotonic() + seconds
+    pause = 0.05
+    while True:
+        detail = outbox.get(id)
+        left = end - time.monotonic()
+        if detail.item.status in ("sent", "failed", "uncertain", "cancelled") or left <= 0:
+            return detail
+        time.sleep(min(pause, left))
+        pause = min(pause * 1.5, 1.0)
+
+
+def _show_outcome(detail: ItemDetail, waited: float, json: bool) -> None:
+    from afilsql.display import console, detail_table, item_dict, print_json
+
+    if json:
+        print_json(item_dict(detail))
+    else:
+        console().print(detail_table(detail))
+    item = detail.item
+    if item.status == "sent":
+        return
+    if item.status in ("failed", "uncertain", "cancelled"):
+        note(f"request {item.id} is {item.status} ({item.error_code}): `afilsql show {item.id}` says more")
+        raise typer.Exit(Exit.FAILED)
+    note(f"request {item.id} is still {item.status} after {waited:g} s: is `afilsql worker` running?")
+    raise typer.Exit(Exit.TIMEOUT)
+
+
+def _read(file: Path) -> tuple[list[GoodLine], list[BadLine]]:
+    from afilsql.importer import BadLine, GoodLine, read_csv
+
+    good: list[GoodLine] = []
+    bad: list[BadLine] = []
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            for line in read_csv(lines):
+                if isinstance(line, GoodLine):
+                    good.append(line)
+                else:
+                    bad.append(line)
+    except UnicodeDecodeError:
+        raise InvalidParameter(f"{file} is not UTF-8: save it as 'CSV UTF-8'") from None
+    except OSError as e:
+        raise InvalidParameter(f"{file} cannot be read: {e.strerror}") from None
+    return good, bad
+
+
+def _enqueue_all(outbox: Outbox, good: list[GoodLine]) -> list[int]:
+    from rich.progress import Progress
+
+    from afilsql.display import console
+
+    ids: list[int] = []
+    terminal = console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
+        task = progress.add_task("Queueing", total=len(good))
+        for start in range(0, len(good), BATCH):
+            batch = good[start : start + BATCH]
+            try:
+                ids += outbox.enqueue_many([line.request for line in batch])
+            except BaseException:
+                done = f"up to line {good[start - 1].line} are queued" if start else "of the file is queued yet"
+                note(f"stopped: {'the lines' if start else 'nothing'} {done}; import the rest once this is solved")
+                raise
+            progress.advance(task, len(batch))
+    return ids

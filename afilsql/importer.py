@@ -1,0 +1,118 @@
+"""A CSV file of requests: each line becomes a Request or a reason why not.
+
+Columns are named like the API's parameters, plus method, account, priority, send_at and dedup_key.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from afilsql.api.methods import MAX_LENGTH, MESSAGE_MAX_CHARS, check
+from afilsql.errors import InvalidParameter
+from afilsql.outbox.base import Request
+
+CONTROL_COLUMNS = ("method", "account", "priority", "send_at", "dedup_key")
+COLUMNS = (*CONTROL_COLUMNS, *MAX_LENGTH)
+DEFAULT_METHOD = "sendmessage"
+
+
+@dataclass(frozen=True, slots=True)
+class GoodLine:
+    """A line that can be queued; `line` is its number in the file, counted from 1."""
+
+    line: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that cannot, and why."""
+
+    line: int
+    reason: str
+
+
+def read_csv(lines: Iterable[str]) -> Iterator[GoodLine | BadLine]:
+    """Read requests from the lines of a CSV file with a header; empty lines are skipped.
+
+    Fields are separated by commas, or by semicolons where the header is.
+
+    Raises:
+        InvalidParameter: The header is missing or names a column that does not exist.
+    """
+    source = iter(lines)
+    head = next(source, "").removeprefix("\ufeff")
+    delimiter = ";" if head.count(";") > head.count(",") else ","
+    columns = _columns(next(csv.reader([head], delimiter=delimiter), []))
+    csv.field_size_limit(max(csv.field_size_limit(), MESSAGE_MAX_CHARS * 2))
+    reader = csv.reader(source, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 2
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as e:
+            yield BadLine(line, f"the quoting is wrong ({e}): close every quote; what follows it was not read")
+            return
+        if not any(v.strip() for v in values):
+            continue
+        if len(values) != len(columns):
+            yield BadLine(line, f"it has {len(values)} fields and the header {len(columns)}: quote fields with commas")
+            continue
+        try:
+            yield GoodLine(line, make_request(dict(zip(columns, values, strict=True))))
+        except InvalidParameter as e:
+            yield BadLine(line, str(e))
+
+
+def make_request(fields: Mapping[str, str | None]) -> Request:
+    """Build a request from text fields named as COLUMNS; empty ones count as not given.
+
+    Raises:
+        InvalidParameter: A field cannot be used.
+    """
+    given = {k: v for k, v in fields.items() if v}
+    method = given.pop("method", DEFAULT_METHOD).strip()
+    account = given.pop("account", "default").strip()
+    priority = given.pop("priority", "5").strip()
+    send_at = given.pop("send_at", None)
+    dedup_key = given.pop("dedup_key", None)
+    if not 0 < len(account) <= 128:
+        raise InvalidParameter(f"@account is {len(account)} characters long; 1 to 128 are allowed")
+    if priority not in tuple("0123456789"):
+        raise InvalidParameter(f"@priority '{priority[:20]}' is not a number from 0 (first) to 9 (last)")
+    if dedup_key is not None and len(dedup_key) > 200:
+        raise InvalidParameter(f"@dedup_key is {len(dedup_key)} characters long; at most 200 are allowed")
+    parameters = check(method, given)
+    return Request(method, parameters, account, int(priority), parse_time(send_at) if send_at else None, dedup_key)
+
+
+def parse_time(text: str) -> datetime:
+    """Return an ISO 8601 time in UTC; one without zone is UTC already.
+
+    Raises:
+        InvalidParameter: It is not such a time.
+    """
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidParameter(
+            f"@send_at '{text[:40]}' is not a time: write it as 2026-01-31T09:30:00, in UTC, or with +02:00 at the end"
+        ) from None
+
+
+def _columns(header: list[str]) -> list[str]:
+    columns = [name.strip().lower() for name in header]
+    if not any(columns):
+        raise InvalidParameter(f"line 1 is empty: begin the file with a header of columns from {', '.join(COLUMNS)}")
+    for name in columns:
+        if name not in COLUMNS:
+            raise InvalidParameter(f"line 1: there is no column '{name[:60]}'; use {', '.join(COLUMNS)}")
+        if columns.count(name) > 1:
+            raise InvalidParameter(f"line 1: the column '{name}' is there twice: remove one")
+    return columns

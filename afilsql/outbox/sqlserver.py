@@ -1,0 +1,267 @@
+"""The outbox in SQL Server: every change of state is a stored procedure, this module only calls them.
+
+Connections are in autocommit, since each procedure owns its transaction. Reads go through the views.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.outbox.base import (
+    STATUSES,
+    Attempt,
+    Claim,
+    Exchanged,
+    Item,
+    ItemDetail,
+    OnUnknown,
+    QueueStatus,
+    Request,
+    Result,
+    Status,
+)
+from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.validate import validate, validate_all
+
+_PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
+_ITEM = (
+    "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
+    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key"
+)
+_LISTS = {
+    "channels": ("chat_channels", "platform, platformid"),
+    "chats": ("chats", "platform, platformid, destination"),
+    "messages": ("chat_messages", "id"),
+}
+
+
+class SqlServerOutbox:
+    """Outbox on SQL Server, Azure SQL Database or Babelfish.
+
+    Args:
+        url: `mssql+pyodbc://…`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url, autocommit=True)
+
+    def enqueue(self, request: Request) -> int:
+        return self._send([validate(request)])[0]
+
+    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
+        return self._send(validate_all(tuple(requests))) if requests else []
+
+    def _send(self, requests: Sequence[Request]) -> list[int]:
+        with self._cursor() as cursor:
+            cursor.execute("EXEC afil.send_messages @messages = ?", (_json([_request(r) for r in requests]),))
+            return [int(row.id) for row in cursor.fetchall()]
+
+    def exchange(
+        self,
+        worker: str,
+        *,
+        results: Sequence[Result] = (),
+        take: int = 0,
+        renew: Sequence[UUID] = (),
+        lease_seconds: int = 120,
+        on_unknown: OnUnknown = "hold",
+    ) -> Exchanged:
+        with self._cursor() as cursor:
+            cursor.execute(
+                "EXEC afil.exchange @worker = ?, @results = ?, @take = ?, @renew = ?, @lease_seconds = ?, @on_unknown = ?",
+                (
+                    worker,
+                    _json([_result(r) for r in results]) if results else None,
+                    take,
+                    _json([str(r) for r in renew]) if renew else None,
+                    lease_seconds,
+                    on_unknown,
+                ),
+            )
+            summary = cursor.fetchone()
+            lost = json.loads(summary.lost) if summary.lost else []
+            claims: list[Claim] = []
+            if cursor.nextset():
+                claims = [_claim(row) for row in cursor.fetchall()]
+            while cursor.nextset():  # an error after the first result set surfaces only here
+                pass
+        next_due = None if summary.next_due_ms is None else max(0.0, summary.next_due_ms / 1000)
+        return Exchanged(claims=claims, lost=lost, waiting=bool(summary.waiting), next_due_in=next_due)
+
+    def release(self, worker: str, claims: Sequence[Claim]) -> int:
+        body = [{"id": c.id, "lease_id": str(c.lease_id), "attempt": c.attempt} for c in claims]
+        return int(self._scalar("EXEC afil.release @worker = ?, @claims = ?", worker, _json(body)))
+
+    def get(self, id: int) -> ItemDetail:
+        with self._cursor() as cursor:
+            row = cursor.execute(f"SELECT {_ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()  # noqa: S608
+            if row is None:
+                raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
+            history = cursor.execute(
+                "SELECT attempt, started_at, duration_ms, http_status, error_code, detail, worker "
+                "FROM afil.attempts WHERE id = ? ORDER BY attempt",
+                (id,),
+            ).fetchall()
+            answer = cursor.execute("SELECT body FROM afil.responses WHERE id = ?", (id,)).fetchone()
+        tries = [Attempt(a[0], _utc(a[1]), a[2], a[3], a[4], a[5], a[6]) for a in history]
+        return ItemDetail(_item(row), tries, answer.body if answer else None)
+
+    def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
+        where, values = ("WHERE status = ?", (status,)) if status else ("", ())
+        sql = f"SELECT TOP ({int(limit)}) {_ITEM} FROM afil.all_items {where} ORDER BY id DESC"  # noqa: S608
+        with self._cursor() as cursor:
+            return [_item(row) for row in cursor.execute(sql, values).fetchall()]
+
+    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+        if kind not in _LISTS:
+            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
+        view, order = _LISTS[kind]
+        where, values = ("WHERE account = ?", (account,)) if account else ("", ())
+        with self._cursor() as cursor:
+            cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)  # noqa: S608
+            names = [c[0] for c in cursor.description]
+            return [dict(zip(names, map(_utc, row), strict=True)) for row in cursor.fetchall()]
+
+    def requeue(self, ids: Sequence[int]) -> int:
+        return int(self._scalar("EXEC afil.requeue @ids = ?", _json(list(ids))))
+
+    def hold_account(self, account: str, reason: str) -> None:
+        with self._cursor() as cursor:
+            cursor.execute("EXEC afil.hold_account @account = ?, @reason = ?", (account, reason))
+
+    def release_account(self, account: str) -> bool:
+        return bool(self._scalar("EXEC afil.release_account @account = ?", account))
+
+    def status(self) -> QueueStatus:
+        with self._cursor() as cursor:
+            found = cursor.execute("SELECT status, items, oldest_due_at FROM afil.queue_status").fetchall()
+            now = cursor.execute("SELECT SYSUTCDATETIME()").fetchone()[0]
+            held = cursor.execute("SELECT name, held_reason FROM afil.held_accounts ORDER BY name").fetchall()
+            workers = cursor.execute("SELECT name, seen_at FROM afil.workers ORDER BY seen_at DESC").fetchall()
+        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r.status: r.items for r in found}
+        waiting = [r.oldest_due_at for r in found if r.status in ("queued", "sending")]
+        oldest = max(0.0, (now - min(waiting)).total_seconds()) if waiting else None
+        return QueueStatus(
+            counts, oldest, [(h[0], h[1] or "") for h in held], [(w[0], (now - w[1]).total_seconds()) for w in workers]
+        )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _scalar(self, sql: str, *values: object) -> Any:
+        with self._cursor() as cursor:
+            return cursor.execute(sql, values).fetchone()[0]
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """A pyodbc cursor; errors leave as ours, and a broken connection leaves the pool."""
+        with translated(), self._engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            try:
+                yield cursor
+            except Exception as e:
+                connection.invalidate()  # cheap, and a half-read connection must never go back
+                if _is_driver_error(e):
+                    raise sa.exc.DBAPIError(None, None, e) from None
+                raise
+            else:
+                cursor.close()
+
+
+def _is_driver_error(error: BaseException) -> bool:
+    return any(c.__module__ == "pyodbc" for c in type(error).__mro__)
+
+
+def _json(value: object) -> str:
+    """JSON with the characters as they are: half the bytes of \\u escapes."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _request(r: Request) -> dict[str, object]:
+    body: dict[str, object] = dict(r.parameters)
+    body |= {"method": r.method, "account": r.account, "priority": r.priority}
+    if r.send_at is not None:
+        body["send_at"] = _naive(r.send_at)
+    if r.dedup_key is not None:
+        body["dedup_key"] = r.dedup_key
+    if r.max_attempts is not None:
+        body["max_attempts"] = r.max_attempts
+    return body
+
+
+def _result(r: Result) -> dict[str, object]:
+    body: dict[str, object] = {
+        "id": r.id,
+        "lease_id": str(r.lease_id),
+        "attempt": r.attempt,
+        "kind": r.kind,
+        "started_at": _naive(r.started_at),
+        "duration_ms": r.duration_ms,
+        "http_status": r.http_status,
+        "error_code": r.error_code and r.error_code[:100],
+        "detail": r.detail and r.detail[:400],
+        "body": r.body,
+        "retry_ms": int(r.retry_in * 1000),
+    }
+    if r.kind_of_rows:
+        body |= {"list": r.kind_of_rows, "list_rows": [dict(row) for row in r.rows]}
+    return {k: v for k, v in body.items() if v is not None}
+
+
+def _claim(row: Any) -> Claim:
+    parameters = {p: v for p in _PARAMETERS if (v := getattr(row, p)) is not None and v != ""}
+    return Claim(
+        id=int(row.id),
+        request_id=UUID(str(row.request_id)),
+        account=row.account,
+        method=row.method,
+        parameters=parameters,
+        attempt=row.attempts,
+        max_attempts=row.max_attempts,
+        lease_id=UUID(str(row.lease_id)),
+    )
+
+
+def _item(row: Any) -> Item:
+    parameters: Mapping[str, str] = {p: v for p in _PARAMETERS if (v := getattr(row, p)) is not None and v != ""}
+    return Item(
+        id=int(row.id),
+        request_id=UUID(str(row.request_id)),
+        account=row.account,
+        method=row.method,
+        parameters=parameters,
+        priority=row.priority,
+        status=row.status,
+        due_at=_utc(row.due_at),
+        attempts=row.attempts,
+        max_attempts=row.max_attempts,
+        created_at=_utc(row.created_at),
+        created_by=row.created_by,
+        completed_at=_utc(row.completed_at),
+        error_code=row.error_code,
+        http_status=row.http_status,
+        dedup_key=row.dedup_key,
+    )
+
+
+def _utc(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _naive(value: datetime) -> str:
+    """UTC without a zone, to the millisecond: what datetime2(3) reads."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")

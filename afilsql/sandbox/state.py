@@ -1,0 +1,205 @@
+"""What the simulated API remembers, and how it answers a call. Pure: no network, no waiting.
+
+Checks run in the order of CHECK_ORDER, so a call with two faults always meets the same code.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from afilsql.api.methods import FILE_TYPES, METHODS, Method
+
+#: Messages kept of each chat; older ones are forgotten.
+HISTORY = 1_000
+
+#: (platform, platformid, name) of the channels every account has.
+DEFAULT_CHANNELS = (
+    ("whatsapp", "100", "Sandbox WhatsApp"),
+    ("telegram", "200", "Sandbox Telegram"),
+    ("webchat", "300", "Sandbox web chat"),
+    ("operator", "400", "Sandbox operators"),
+)
+
+#: Every channel starts with one chat, from this destination, holding one unread message.
+SEEDED_DESTINATION = "34600000000"
+
+CHECK_ORDER = (
+    "MISSING_USER",
+    "MISSING_PASSWORD",
+    "INCORRECT_USER_PASSWORD",
+    "MISSING_CLASS",
+    "INCORRECT_CLASS",
+    "MISSING_METHOD",
+    "INCORRECT_METHOD",
+    "MISSING_COMPULSORY_PARAM",
+    "CHANNEL_NOT_FOUND",
+    "CHAT_NOT_FOUND",
+    "INCORRECT_FILETYPE",
+    "INCORRECT_FILEURL",
+    "INCORRECT_THUMBURL",
+)
+
+Clock = Callable[[], datetime]
+_Channel = tuple[str, str]
+_ChatKey = tuple[str, str, str]
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Mailbox:
+    """One account's chats."""
+
+    chats: dict[_ChatKey, deque[dict[str, Any]]] = field(default_factory=dict)
+
+
+class State:
+    """Accounts, channels, chats and messages.
+
+    Reading unread messages leaves them unread: the contract does not say that it marks them.
+
+    Args:
+        accounts: Users to passwords; None accepts any user with any password.
+        channels: (platform, platformid, name) of each channel.
+        clock: The time (UTC) messages are dated with.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, str] | None,
+        channels: Iterable[tuple[str, str, str]] = DEFAULT_CHANNELS,
+        clock: Clock = utcnow,
+    ) -> None:
+        self._accounts = accounts
+        self._channels: dict[_Channel, str] = {(platform, id): name for platform, id, name in channels}
+        self._clock = clock
+        self._mailboxes: dict[str, _Mailbox] = {}
+        self._last_id = 0
+
+    def refusal(self, parameters: Mapping[str, str]) -> str | None:
+        """Return the error code the call meets, None when it is accepted."""
+        return (
+            self._account_fault(parameters)
+            or _call_fault(parameters)
+            or self._place_fault(parameters, METHODS[parameters["method"]])
+            or (_file_fault(parameters) if parameters["method"] == "sendfile" else None)
+        )
+
+    def perform(self, parameters: Mapping[str, str]) -> list[dict[str, Any]] | None:
+        """Carry out an accepted call; return its list, None for a send."""
+        method = METHODS[parameters["method"]]
+        chats = self._mailbox(parameters["user"]).chats
+        if method.is_send:
+            text = parameters.get("message") or parameters.get("fileurl", "")
+            self._remember(chats, _chat_key(parameters), text, sent=True)
+            return None
+        if method.name == "getchatchannels":
+            return [{"platformid": p[1], "platform": p[0], "name": name} for p, name in self._channels.items()]
+        if method.name == "getchats":
+            channel = (parameters["platform"], parameters["platformid"])
+            return [_public(history[-1]) for key, history in chats.items() if key[:2] == channel]
+        history = chats[_chat_key(parameters)]
+        if method.name == "getmessages":
+            return [_public(message) for message in history]
+        return [_public(message, sent_as="issent") for message in history if message["unread"]]
+
+    def _account_fault(self, parameters: Mapping[str, str]) -> str | None:
+        user, password = parameters.get("user"), parameters.get("password")
+        if not user:
+            return "MISSING_USER"
+        if not password:
+            return "MISSING_PASSWORD"
+        if self._accounts is not None and self._accounts.get(user) != password:
+            return "INCORRECT_USER_PASSWORD"
+        return None
+
+    def _place_fault(self, parameters: Mapping[str, str], method: Method) -> str | None:
+        if "platform" not in method.required:
+            return None
+        if (parameters["platform"], parameters["platformid"]) not in self._channels:
+            return "CHANNEL_NOT_FOUND"
+        needs_chat = method.name in ("sendfile", "getmessages", "getunreadmessages")
+        if needs_chat and _chat_key(parameters) not in self._mailbox(parameters["user"]).chats:
+            return "CHAT_NOT_FOUND"
+        return None
+
+    def _mailbox(self, user: str) -> _Mailbox:
+        mailbox = self._mailboxes.get(user)
+        if mailbox is None:
+            mailbox = self._mailboxes[user] = _Mailbox()
+            for platform, platformid in self._channels:
+                key = (platform, platformid, SEEDED_DESTINATION)
+                self._remember(mailbox.chats, key, "Hello, is my order on its way?", sent=False)
+        return mailbox
+
+    def _remember(self, chats: dict[_ChatKey, deque[dict[str, Any]]], key: _ChatKey, text: str, *, sent: bool) -> None:
+        self._last_id += 1
+        history = chats.get(key)
+        if history is None:
+            history = chats[key] = deque(maxlen=HISTORY)
+        history.append(
+            {
+                "platformid": key[1],
+                "platform": key[0],
+                "message": text,
+                "destination": key[2],
+                "messageid": str(self._last_id),
+                "sent": sent,
+                "status": "sent" if sent else "received",
+                "datetime": self._clock(),
+                "unread": not sent,
+            }
+        )
+
+
+def _call_fault(parameters: Mapping[str, str]) -> str | None:
+    if not parameters.get("class"):
+        return "MISSING_CLASS"
+    if parameters["class"] != "chat":
+        return "INCORRECT_CLASS"
+    name = parameters.get("method")
+    if not name:
+        return "MISSING_METHOD"
+    method = METHODS.get(name)
+    if method is None:
+        return "INCORRECT_METHOD"
+    if any(not parameters.get(p) for p in method.required):
+        return "MISSING_COMPULSORY_PARAM"
+    return None
+
+
+def _file_fault(parameters: Mapping[str, str]) -> str | None:
+    if parameters["type"] not in FILE_TYPES:
+        return "INCORRECT_FILETYPE"
+    if not _is_url(parameters["fileurl"]):
+        return "INCORRECT_FILEURL"
+    if parameters.get("thumburl") and not _is_url(parameters["thumburl"]):
+        return "INCORRECT_THUMBURL"
+    return None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _chat_key(parameters: Mapping[str, str]) -> _ChatKey:
+    return parameters["platform"], parameters["platformid"], parameters["destination"]
+
+
+def _public(message: Mapping[str, Any], *, sent_as: str = "sent") -> dict[str, Any]:
+    """Return a message as the API shows it: eight fields, the date as text."""
+    row = {name: value for name, value in message.items() if name not in ("unread", "sent", "datetime")}
+    row[sent_as] = message["sent"]
+    row["datetime"] = message["datetime"].strftime("%Y-%m-%d %H:%M:%S")
+    return row

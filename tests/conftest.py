@@ -1,0 +1,63 @@
+"""Fixtures that every suite shares: the T-SQL engine, started once, and a fresh database on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from afilsql import deploy
+from tests import engines
+
+_SKIPPED: list[str] = []
+_ENGINE: list[str] = []
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_settings_of_the_caller() -> None:
+    """Settings of the person who runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith("AFILSQL_") and not name.startswith("AFILSQL_TEST_"):
+            del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def tsql_server() -> Iterator[str]:
+    """URL of the T-SQL server; skips where there is none."""
+    try:
+        with engines.server() as (name, url):
+            _ENGINE.append(name)
+            yield url
+    except engines.NoEngine as e:
+        _ENGINE.append(f"none: {e}")
+        pytest.skip(f"no T-SQL engine: {e}")
+
+
+@pytest.fixture(scope="session")
+def tsql_url(tsql_server: str) -> Iterator[str]:
+    """URL of a migrated database that lives as long as the run."""
+    with engines.database(tsql_server) as url:
+        deploy.migrate(url)
+        yield url
+
+
+@pytest.fixture
+def new_tsql_url(tsql_server: str) -> Iterator[str]:
+    """URL of an empty database of the test's own."""
+    with engines.database(tsql_server) as url:
+        yield url
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and "no T-SQL engine" in str(report.longrepr):
+        _SKIPPED.append(report.nodeid)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _SKIPPED:
+        terminalreporter.write_line(
+            f"NOT PROVEN HERE: {len(_SKIPPED)} tests need a T-SQL engine and were skipped. {_ENGINE[-1]}", red=True
+        )
+    elif _ENGINE:
+        terminalreporter.write_line(f"T-SQL engine: {_ENGINE[-1]}")

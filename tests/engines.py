@@ -1,0 +1,125 @@
+"""Find a T-SQL engine for the tests: AFILSQL_TEST_URL, an installed Babelfish, a SQL Server container, or none."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from afilsql.outbox.engine import find_driver
+
+PREFIX = Path(os.environ.get("AFILSQL_TEST_BABELFISH", "/opt/babelfish"))
+
+
+class NoEngine(Exception):
+    """No T-SQL engine can be had; the message says what was looked for."""
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, str]]:
+    """Yield (name, url of the server's master database) of the first engine that is there."""
+    if url := os.environ.get("AFILSQL_TEST_URL"):
+        yield "AFILSQL_TEST_URL", url
+    elif (PREFIX / "bin" / "postgres").exists():
+        with _babelfish() as url:
+            yield "Babelfish", url
+    elif shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
+        from testcontainers.mssql import SqlServerContainer
+
+        image = os.environ.get("AFILSQL_TEST_IMAGE", "mcr.microsoft.com/mssql/server:2022-latest")
+        with SqlServerContainer(image, dialect="mssql+pyodbc") as container:
+            url = sa.make_url(container.get_connection_url()).update_query_dict({"TrustServerCertificate": "yes"})
+            yield image, url.render_as_string(hide_password=False)
+    else:
+        raise NoEngine(f"no AFILSQL_TEST_URL, no Babelfish under {PREFIX}, no Docker")
+
+
+@contextmanager
+def database(server_url: str) -> Iterator[str]:
+    """Yield the URL of a new database on the server; it is dropped at the end."""
+    name = f"afil_{secrets.token_hex(6)}"
+    url = sa.make_url(server_url)
+    if "driver" not in url.query:
+        import pyodbc
+
+        url = url.update_query_dict({"driver": find_driver(pyodbc.drivers())})
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+@contextmanager
+def _babelfish() -> Iterator[str]:
+    """Start a server of its own in a temporary folder; PostgreSQL refuses root, so an ordinary user runs it."""
+    folder = Path(tempfile.mkdtemp(prefix="afilsql-engine-"))
+    data = folder / "data"
+    tds, postgres, password = _free_port(), _free_port(), secrets.token_hex(12)
+    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    if os.geteuid() == 0:
+        shutil.chown(folder, user.pw_uid, user.pw_gid)
+
+    def run(program: str, *arguments: str, text: str | None = None) -> None:
+        command = [str(PREFIX / "bin" / program), *arguments]
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
+        done = subprocess.run(
+            command,
+            input=text,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
+            cwd=folder,
+            env={"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": str(PREFIX / "lib"), "HOME": str(folder)},
+            **as_user,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr or (data / 'log').read_text()[-2000:]}")
+
+    try:
+        run("initdb", "-D", str(data), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8")
+        with (data / "postgresql.conf").open("a") as conf:
+            conf.write(
+                f"listen_addresses = '127.0.0.1'\nport = {postgres}\nunix_socket_directories = '{folder}'\n"
+                "shared_preload_libraries = 'babelfishpg_tds'\nbabelfishpg_tds.listen_addresses = '127.0.0.1'\n"
+                f"babelfishpg_tds.port = {tds}\nfsync = off\nmax_connections = 200\n"
+            )
+        run("pg_ctl", "-D", str(data), "-l", str(data / "log"), "-w", "start")
+        try:
+            run(
+                "psql", "-h", str(folder), "-p", str(postgres), "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1",
+                text=f"""
+                CREATE USER tester WITH SUPERUSER CREATEDB CREATEROLE PASSWORD '{password}' INHERIT;
+                CREATE DATABASE babelfish_db OWNER tester;
+                \\c babelfish_db
+                CREATE EXTENSION babelfishpg_tds CASCADE;
+                GRANT ALL ON SCHEMA sys TO tester;
+                ALTER SYSTEM SET babelfishpg_tsql.database_name = 'babelfish_db';
+                ALTER DATABASE babelfish_db SET babelfishpg_tsql.migration_mode = 'multi-db';
+                SELECT pg_reload_conf();
+                CALL sys.initialize_babelfish('tester');
+                """,
+            )  # fmt: skip
+            yield f"mssql+pyodbc://tester:{password}@127.0.0.1:{tds}/master?Encrypt=no"
+        finally:
+            run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
