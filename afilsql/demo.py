@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from afilsql.sandbox import SandboxServer
 
 ACCOUNT = "demo"
-USER = PASSWORD = "demo"
+USER = PASSWORD = "demo"  # noqa: S105 - of the simulated API
 #: Seconds; a worker that has not drained the demo by then is ended.
 WORKER_TIMEOUT = 60.0
 
@@ -104,7 +104,7 @@ def run(console: Console, *, url: str | None = None, folder: Path | None = None)
     migrate(url)
     destination, other = (f"34{secrets.randbelow(10**9):09d}" for _ in range(2))
     plan = steps(destination, other)
-    with open_outbox(url) as outbox, SandboxServer(user=USER, password=PASSWORD) as server:
+    with open_outbox(url) as outbox, SandboxServer(accounts={USER: PASSWORD}) as server:
         _require_unused(outbox, url)
         ids = outbox.enqueue_many([step.request for step in plan])
         ended = _drain(url, server.url)
@@ -118,7 +118,7 @@ def run(console: Console, *, url: str | None = None, folder: Path | None = None)
         console.print(clean(f"NOT AS EXPECTED  {line}"), style="bold red")
     if not wrong:
         console.print(f"All {len(plan)} outcomes are as expected.", style="bold green")
-    _next_steps(console, url, ids[0])
+    _next_steps(console, url, ids[-1])
     return not wrong
 
 
@@ -174,9 +174,9 @@ def _not_received(server: SandboxServer, plan: list[Step], destination: str, oth
         if s.status == "sent" and s.request.method in sends
     )
     got = sorted(
-        (r.method, r.parameters.get("destination", ""), r.parameters.get("message", ""))
-        for r in server.received
-        if r.method in sends and r.parameters.get("destination") in (destination, other)
+        (call["method"], call["params"].get("destination", ""), call["params"].get("message", ""))
+        for call in server.received
+        if call["method"] in sends and call["params"].get("destination") in (destination, other)
     )
     return [] if got == want else [f"the API received {len(got)} sends that do not match the {len(want)} made"]
 
@@ -206,7 +206,7 @@ def _next_steps(console: Console, url: str, id: int) -> None:
         "The database is at " + shown,
         "Look around:",
         f"  {setting}",
-        f"  afilsql show {id + 7}",
+        f"  afilsql show {id}",
         "  afilsql list",
     )
     more = ("Send for real: set AFILSQL_USER and AFILSQL_PASSWORD, run `afilsql worker`, then `afilsql send --help`.",)

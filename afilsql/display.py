@@ -116,8 +116,8 @@ def rows_table(kind: str, rows: Sequence[Mapping[str, Any]], *, title: str | Non
 def status_tables(status: QueueStatus) -> list[Table]:
     """Return the queue's state: counts, then workers and held accounts where there are any."""
     counts = table("status", "requests", title="Queue")
-    for name, count in status.counts.items():
-        counts.add_row(Text(name, style=_STYLE.get(name, "")), str(count))
+    for state, count in status.counts.items():
+        counts.add_row(Text(state, style=_STYLE.get(state, "")), str(count))
     if status.oldest_waiting_seconds is not None:
         counts.add_row("oldest waiting", f"{status.oldest_waiting_seconds:.0f} s")
     made = [counts]

@@ -10,13 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from afilsql.api.methods import MAX_LENGTH, MESSAGE_MAX_CHARS, check
+from afilsql.api.methods import MAX_LENGTH
 from afilsql.errors import InvalidParameter
 from afilsql.outbox.base import Request
+from afilsql.outbox.validate import validate
 
 CONTROL_COLUMNS = ("method", "account", "priority", "send_at", "dedup_key")
 COLUMNS = (*CONTROL_COLUMNS, *MAX_LENGTH)
 DEFAULT_METHOD = "sendmessage"
+#: Characters of one CSV field; above the longest message, which `validate` refuses with its own words.
+_FIELD_LIMIT = 4_194_304
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def read_csv(lines: Iterable[str]) -> Iterator[GoodLine | BadLine]:
     head = next(source, "").removeprefix("\ufeff")
     delimiter = ";" if head.count(";") > head.count(",") else ","
     columns = _columns(next(csv.reader([head], delimiter=delimiter), []))
-    csv.field_size_limit(max(csv.field_size_limit(), MESSAGE_MAX_CHARS * 2))
+    csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 2
@@ -81,14 +84,10 @@ def make_request(fields: Mapping[str, str | None]) -> Request:
     priority = given.pop("priority", "5").strip()
     send_at = given.pop("send_at", None)
     dedup_key = given.pop("dedup_key", None)
-    if not 0 < len(account) <= 128:
-        raise InvalidParameter(f"@account is {len(account)} characters long; 1 to 128 are allowed")
     if priority not in tuple("0123456789"):
         raise InvalidParameter(f"@priority '{priority[:20]}' is not a number from 0 (first) to 9 (last)")
-    if dedup_key is not None and len(dedup_key) > 200:
-        raise InvalidParameter(f"@dedup_key is {len(dedup_key)} characters long; at most 200 are allowed")
-    parameters = check(method, given)
-    return Request(method, parameters, account, int(priority), parse_time(send_at) if send_at else None, dedup_key)
+    due = parse_time(send_at) if send_at else None
+    return validate(Request(method, given, account, int(priority), due, dedup_key))
 
 
 def parse_time(text: str) -> datetime:

@@ -54,7 +54,7 @@ class _DeadlineReader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the answer took longer than the read time-out")
         self._sock.settimeout(left)
-        return self._inner.readinto(buffer)  # type: ignore[attr-defined,no-any-return]
+        return self._inner.readinto(buffer)
 
     def close(self) -> None:
         self._inner.close()
@@ -67,7 +67,7 @@ class _BoundedResponse(http.client.HTTPResponse):
         timeout = sock.gettimeout()
         if timeout is not None:
             deadline = time.monotonic() + timeout
-            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, deadline))  # type: ignore[attr-defined]
+            self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock, deadline))
 
 
 class _Connection(HTTPConnection):
@@ -109,7 +109,7 @@ class _Adapter(HTTPAdapter):
         _use_pools(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
-        manager = super().proxy_manager_for(*args, **kwargs)
+        manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
         _use_pools(manager)
         return manager
 

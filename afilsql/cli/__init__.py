@@ -44,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: Always, with one of `Exit`.
     """
     try:
-        app(args=None if args is None else list(args))
+        app(args=None if args is None else list(args), prog_name="afilsql")
     except AfilsqlError as e:
         note(str(e))
         sys.exit(exit_code(e))

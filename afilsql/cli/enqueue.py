@@ -226,7 +226,7 @@ def _show_outcome(detail: ItemDetail, waited: float, json: bool) -> None:
 
 
 def _read(file: Path) -> tuple[list[GoodLine], list[BadLine]]:
-    from afilsql.importer import BadLine, GoodLine, read_csv
+    from afilsql.importer import GoodLine, read_csv
 
     good: list[GoodLine] = []
     bad: list[BadLine] = []

@@ -125,19 +125,19 @@ def sandbox(
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8088,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     latency: Annotated[float, typer.Option(min=0, help="Seconds an answer takes.")] = 0.0,
-    rate_limit: Annotated[int | None, typer.Option("--rate-limit", min=1, help="Calls a second before 429.")] = None,
+    rate_limit: Annotated[
+        float | None, typer.Option("--rate-limit", min=0.01, help="Calls a second before 429.")
+    ] = None,
     user: Annotated[str, typer.Option(help="User it accepts.")] = "demo",
     password: Annotated[str, typer.Option(help="Password it accepts; not a real one.")] = "demo",  # noqa: S107
 ) -> None:
     """Run a simulated Afilnet API, to try things without credit."""
-    from afilsql.sandbox import SandboxServer
+    from afilsql.sandbox import serve
 
-    stop = threading.Event()
-    _stop_on_signals(stop.set)
-    with SandboxServer(port, host, latency=latency, rate_limit=rate_limit, user=user, password=password) as server:
-        print(f"The sandbox listens at {server.url} for user '{user}'. Ctrl+C ends it.", flush=True)
-        while not stop.wait(0.5):  # a wait without limit would not see Ctrl+C on Windows
-            pass
+    def ready(url: str) -> None:
+        print(f"The sandbox listens at {url} for user '{user}'. Ctrl+C ends it.", flush=True)
+
+    serve(port, host, ready=ready, accounts={user: password}, latency=latency, rate_limit=rate_limit)
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -59,7 +59,7 @@ class Sandbox:
     def __init__(
         self,
         *,
-        accounts: Mapping[str, str] | None = {"demo": "demo"},  # noqa: B006 - never written to
+        accounts: Mapping[str, str] | None = {"demo": "demo"},
         channels: Iterable[tuple[str, str, str]] = DEFAULT_CHANNELS,
         latency: float = 0.0,
         rate_limit: float | None = None,

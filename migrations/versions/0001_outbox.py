@@ -216,11 +216,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_response")),
         schema=SCHEMA,
     )
-    op.bulk_insert(
-        sa.Table("setting", sa.MetaData(), sa.Column("name", sa.String), sa.Column("value", sa.String), schema=SCHEMA),
-        [{"name": "max_attempts", "value": "8"}],
-    )
-    if op.get_context().dialect.name == "mssql":
+    on_sql_server = op.get_context().dialect.name == "mssql"
+    schema = "afil." if on_sql_server else ""
+    op.execute(f"INSERT INTO {schema}setting (name, value) VALUES ('max_attempts', '8')")  # noqa: S608
+    if on_sql_server:
         for role in ROLES:
             op.execute(f"IF DATABASE_PRINCIPAL_ID(N'{role}') IS NULL CREATE ROLE {role}")
 

@@ -62,8 +62,8 @@ BEGIN
         RETURN CONCAT(N'@destination is ', LEN(@destination), N' characters long; at most 200 are allowed');
     IF @method = 'sendmessage' AND COALESCE(LTRIM(@message), N'') = N''
         RETURN N'@message is missing: give the text to send';
-    IF DATALENGTH(@message) > 2097152
-        RETURN CONCAT(N'@message is ', DATALENGTH(@message) / 2, N' UTF-16 units long; at most 1048576 are allowed');
+    IF LEN(CONCAT(@message, N'.')) - 1 > 1048576 /* LEN alone would not count trailing spaces */
+        RETURN CONCAT(N'@message is ', LEN(@message), N' characters long; at most 1048576 are allowed');
     IF @method <> 'sendfile'
         RETURN NULL;
 

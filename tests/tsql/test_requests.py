@@ -1,0 +1,131 @@
+"""The request procedures, called as a DBA calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyodbc
+import pytest
+
+from afilsql.api.methods import ALLOWED, MAX_LENGTH, METHODS, check
+from afilsql.errors import InvalidParameter
+
+pytestmark = pytest.mark.tsql
+
+PROCEDURES = {
+    "send_message": "sendmessage",
+    "send_file": "sendfile",
+    "get_chat_channels": "getchatchannels",
+    "get_chats": "getchats",
+    "get_messages": "getmessages",
+    "get_unread_messages": "getunreadmessages",
+}
+GOOD = {
+    "platform": "whatsapp",
+    "platformid": "100",
+    "destination": "34600000000",
+    "message": "Pedido nº 7 listo 😀 שלום",
+    "type": "image",
+    "fileurl": "https://www.example.com/image.jpg",
+    "thumburl": "https://www.example.com/thumb.jpg",
+}
+
+
+def execute(query: Any, procedure: str, **parameters: object) -> int:
+    names = ", ".join(f"@{p} = ?" for p in parameters)
+    sql = f"DECLARE @id bigint; EXEC afil.{procedure} {names}{', ' if names else ''}@id = @id OUTPUT; SELECT @id;"
+    return int(query(sql, *parameters.values())[-1][0])
+
+
+def good(procedure: str) -> dict[str, str]:
+    return {p: GOOD[p] for p in METHODS[PROCEDURES[procedure]].parameters}
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES)
+def test_a_request_becomes_a_queued_row_with_every_parameter(query: Any, procedure: str) -> None:
+    id = execute(query, procedure, **good(procedure), account="shop", priority=2)
+    row = query("SELECT * FROM afil.all_items WHERE id = ?", id)[0]
+    assert (row.method, row.status, row.account, row.priority, row.attempts) == (
+        PROCEDURES[procedure], "queued", "shop", 2, 0,
+    )  # fmt: skip
+    assert {p: getattr(row, p) for p in good(procedure)} == good(procedure)
+
+
+def faults() -> list[Any]:
+    """Everything the contract refuses, for every procedure: the one table drives both sides."""
+    cases = []
+    for procedure, name in PROCEDURES.items():
+        method = METHODS[name]
+        for p in method.required:
+            cases.append(pytest.param(procedure, {p: None}, p, id=f"{procedure} without {p}"))
+            cases.append(pytest.param(procedure, {p: ""}, p, id=f"{procedure} with empty {p}"))
+        for p in method.parameters:
+            if p in ALLOWED:
+                cases.append(pytest.param(procedure, {p: "sms"}, p, id=f"{procedure} with unknown {p}"))
+            elif p != "message":
+                cases.append(
+                    pytest.param(procedure, {p: "http://" + "x" * MAX_LENGTH[p]}, p, id=f"{procedure} long {p}")
+                )
+            if p in ("fileurl", "thumburl"):
+                cases.append(pytest.param(procedure, {p: "ftp://x"}, p, id=f"{procedure} with {p} no URL"))
+    return cases
+
+
+@pytest.mark.parametrize(("procedure", "bad", "named"), faults())
+def test_what_the_contract_refuses_is_refused_by_name_and_writes_nothing(
+    query: Any, procedure: str, bad: dict[str, str | None], named: str
+) -> None:
+    with pytest.raises(InvalidParameter, match=named):
+        check(PROCEDURES[procedure], good(procedure) | bad)
+    with pytest.raises(pyodbc.Error, match=rf"@{named}.*51001"):
+        execute(query, procedure, **(good(procedure) | bad))
+    assert query("SELECT COUNT(*) FROM afil.all_items")[0][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [({"priority": 10}, "priority"), ({"priority": -1}, "priority"), ({"account": ""}, "account"),
+     ({"dedup_key": "x" * 201}, "dedup_key"), ({"account": "x" * 129}, "account")],
+)  # fmt: skip
+def test_the_common_parameters_are_checked_too(query: Any, bad: dict[str, object], named: str) -> None:
+    with pytest.raises(pyodbc.Error, match=f"@{named}"):
+        execute(query, "get_chat_channels", **bad)
+
+
+def test_a_message_over_the_limit_is_refused_and_one_at_the_limit_is_kept(query: Any) -> None:
+    limit = MAX_LENGTH["message"]
+    with pytest.raises(pyodbc.Error, match="@message"):
+        execute(query, "send_message", **(good("send_message") | {"message": "x" * (limit + 1)}))
+    id = execute(query, "send_message", **(good("send_message") | {"message": "é" * limit}))
+    assert query("SELECT message FROM afil.all_items WHERE id = ?", id)[0][0] == "é" * limit
+
+
+def test_a_dedup_key_returns_the_first_id(query: Any) -> None:
+    first = execute(query, "send_message", **good("send_message"), dedup_key="order-7")
+    again = execute(query, "send_message", **good("send_message"), dedup_key="order-7")
+    other = execute(query, "send_message", **good("send_message"), dedup_key="order-8")
+    assert first == again != other
+
+
+def test_a_request_disappears_with_the_callers_rollback(query: Any) -> None:
+    query(
+        "BEGIN TRANSACTION; EXEC afil.send_message @platform = 'whatsapp', @platformid = '1', @destination = '2', "
+        "@message = N'x'; ROLLBACK TRANSACTION;"
+    )
+    assert query("SELECT COUNT(*) FROM afil.all_items")[0][0] == 0
+
+
+def test_send_messages_names_the_first_bad_element_and_writes_none(query: Any) -> None:
+    with pytest.raises(pyodbc.Error, match="request 2: @platform 'sms'"):
+        query(
+            "EXEC afil.send_messages @messages = ?",
+            '[{"platform":"whatsapp","platformid":"1","destination":"2","message":"x"},'
+            '{"platform":"sms","platformid":"1","destination":"2","message":"x"}]',
+        )
+    assert query("SELECT COUNT(*) FROM afil.all_items")[0][0] == 0
+
+
+@pytest.mark.parametrize("bad", ["", "x", "{}", None])
+def test_send_messages_refuses_what_is_no_json_array(query: Any, bad: str | None) -> None:
+    with pytest.raises(pyodbc.Error, match="@messages is not a JSON array"):
+        query("EXEC afil.send_messages @messages = ?", bad)

@@ -1,0 +1,404 @@
+"""The client against servers that misbehave: what each failure is called, and that no secret leaks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from afilsql.api.client import AfilnetClient
+from afilsql.api.transports import IDLE_LIMIT, new_session
+from afilsql.errors import (
+    ApiError,
+    ConfigError,
+    CredentialsRefused,
+    DeliveryUnknown,
+    InvalidParameter,
+    NotSent,
+    Refused,
+)
+
+PASSWORD = 'pä"ss/ wo+rd&=<1>'
+OK = b'{"status":"SUCCESS","result":{}}'
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MESSAGE = {"platform": "whatsapp", "platformid": "100", "destination": "34600000000", "message": "Hi"}
+
+
+def http(status: int, body: bytes = b"", *headers: str, kind: str = "application/json") -> bytes:
+    head = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+def read_request(conn: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = conn.recv(65536)
+        if not piece:
+            return data
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = int(
+        next(line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    )
+    while len(body) < length:
+        body += conn.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@contextmanager
+def server(act: Callable[[socket.socket], object], *, read: bool = True) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve every connection with `act` after reading one request; yield the URL and the requests."""
+    requests: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def one(conn: socket.socket) -> None:
+        with conn:
+            try:
+                if read:
+                    requests.append(read_request(conn))
+                act(conn)
+            except OSError:
+                pass
+
+    def loop() -> None:
+        while True:
+            try:
+                conn, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=one, args=(conn,), daemon=True).start()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/http/", requests
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(2)
+
+
+def client(url: str, **options: object) -> AfilnetClient:
+    return AfilnetClient("us er", PASSWORD, url=url, **({"read_timeout": 5.0, "clock": lambda: NOW} | options))  # type: ignore[arg-type]
+
+
+def failure(act: Callable[[socket.socket], object] | bytes, **options: object) -> ApiError:
+    def send(conn: socket.socket) -> None:
+        conn.sendall(act) if isinstance(act, bytes) else act(conn)
+
+    with server(send) as (url, _), client(url, **options) as api, pytest.raises(ApiError) as caught:
+        api.call("sendmessage", MESSAGE)
+    return caught.value
+
+
+def error(code: str) -> bytes:
+    return json.dumps({"status": "ERROR", "error": code}).encode()
+
+
+def test_a_call_is_a_percent_encoded_utf8_form() -> None:
+    with server(lambda conn: conn.sendall(http(200, OK))) as (url, requests), client(url) as api:
+        api.call("sendmessage", MESSAGE | {"message": "ñ & 50% +1 😀\n"})
+    head, _, body = requests[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /api/http/ HTTP/1.1")
+    assert b"Content-Type: application/x-www-form-urlencoded; charset=UTF-8" in head
+    assert body.startswith(
+        b"class=chat&method=sendmessage&user=us%20er&password=p%C3%A4%22ss%2F%20wo%2Brd%26%3D%3C1%3E&"
+    )
+    assert body.endswith(b"&message=%C3%B1%20%26%2050%25%20%2B1%20%F0%9F%98%80%0A")
+
+
+def test_a_call_that_breaks_the_contract_is_not_sent() -> None:
+    with server(lambda conn: conn.sendall(http(200, OK))) as (url, requests), pytest.raises(InvalidParameter):
+        client(url).call("sendmessage", MESSAGE | {"message": None})
+    assert requests == []
+
+
+def test_a_closed_port_is_not_sent() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(NotSent) as caught:
+            client(f"http://127.0.0.1:{taken.getsockname()[1]}/").call("getchatchannels", {})
+    assert caught.value.code == "CONNECT"
+    assert "refused" in str(caught.value)
+
+
+def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(NotSent) as caught:
+        client("https://api.invalid/").call("getchatchannels", {})
+    assert caught.value.code == "CONNECT"
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        (lambda conn: conn.sendall(b"HTTP/1.1 400 no TLS here\r\n\r\n"), "TLS"),
+        (lambda conn: conn.close(), ("TLS", "CONNECT")),
+        (lambda conn: time.sleep(0.6), ("CONNECT_TIMEOUT", "TLS")),
+    ],
+    ids=["not TLS", "closed", "hangs"],
+)
+def test_a_failed_tls_handshake_is_not_sent(
+    act: Callable[[socket.socket], object], code: str | tuple[str, ...]
+) -> None:
+    with server(act, read=False) as (url, _), pytest.raises(NotSent) as caught:
+        client(url.replace("http:", "https:", 1), connect_timeout=0.3).call("sendmessage", MESSAGE)
+    assert caught.value.code in code
+
+
+def test_a_ca_file_that_is_missing_is_not_sent() -> None:
+    with pytest.raises(NotSent, match="AFILSQL_CA_BUNDLE"):
+        client("https://127.0.0.1:9/", verify="/nowhere/ca.pem").call("sendmessage", MESSAGE)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("Retry-After: 7", 7.0),
+        ("Retry-After: 999999", 3600.0),
+        ("Retry-After: Fri, 02 Jan 2026 03:05:05 GMT", 60.0),
+        ("Retry-After: Fri, 02 Jan 2015 03:05:05 GMT", 0.0),
+        ("Retry-After: soon", None),
+        ("Retry-After: -5", None),
+        ("X: y", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_did_not_send_and_says_when(status: int, header: str, seconds: float | None) -> None:
+    caught = failure(http(status, error("CHANNEL_NOT_FOUND"), header))
+    assert isinstance(caught, NotSent)
+    assert (caught.code, caught.status, caught.retry_after) == (f"HTTP_{status}", status, seconds)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed_and_names_the_setting(status: int) -> None:
+    caught = failure(http(status, b"", "Location: http://127.0.0.1:1/elsewhere"))
+    assert isinstance(caught, NotSent)
+    assert caught.code == "REDIRECTED"
+    assert "AFILSQL_API_URL" in str(caught)
+
+
+def drip(conn: socket.socket, first: bytes) -> None:
+    conn.sendall(first)
+    for _ in range(40):
+        conn.sendall(b" ")
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda conn: time.sleep(0.6),
+        lambda conn: (conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"), time.sleep(0.6)),
+        lambda conn: drip(conn, b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"),
+        lambda conn: drip(conn, b"HTTP/1.1 200 OK\r\nX-Slow: "),
+    ],
+    ids=["hangs", "hangs in the body", "drips the body", "drips the head"],
+)
+def test_an_answer_that_takes_too_long_leaves_delivery_unknown(act: Callable[[socket.socket], object]) -> None:
+    began = time.monotonic()
+    caught = failure(act, read_timeout=0.3)
+    assert isinstance(caught, DeliveryUnknown)
+    assert caught.code == "TIMEOUT"
+    assert time.monotonic() - began < 1.5
+
+
+def reset(conn: socket.socket, first: bytes = b"") -> None:
+    conn.sendall(first)
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    conn.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda conn: conn.close(),
+        reset,
+        lambda conn: reset(conn, b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"),
+        http(200, OK).replace(b"Length: 32", b"Length: 99"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        b"garbage\r\n\r\n",
+    ],
+)
+def test_a_connection_that_breaks_leaves_delivery_unknown(act: Callable[[socket.socket], object] | bytes) -> None:
+    caught = failure(act)
+    assert isinstance(caught, DeliveryUnknown)
+    assert caught.code == "CONNECTION_BROKEN"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (http(200, b"<html>login</html>", kind="text/html"), "NOT_JSON"),
+        (http(200, b'{"status":"SUCC'), "NOT_JSON"),
+        (http(200, b""), "NOT_JSON"),
+        (http(200, b"[" * 200_000), "NOT_JSON"),
+        (http(200, '{"status":"SUCCESS","result":"ñ"}'.encode("latin-1")), "NOT_JSON"),
+        (http(200, b"[1]"), "BAD_SHAPE"),
+        (http(200, b'{"status":"maybe"}'), "BAD_SHAPE"),
+        (http(200, b'{"status":"ERROR"}'), "BAD_SHAPE"),
+        (http(500, b"oops"), "HTTP_500"),
+        (http(500, OK), "HTTP_500"),
+        (http(502, b'{"status":"error","error":"Bad Gateway"}'), "HTTP_502"),
+        (http(504), "HTTP_504"),
+        (http(507), "HTTP_507"),
+        (http(408), "HTTP_408"),
+        (http(303, b"", "Location: /done"), "HTTP_303"),
+    ],
+)
+def test_an_answer_that_says_nothing_leaves_delivery_unknown(answer: bytes, code: str) -> None:
+    caught = failure(answer)
+    assert isinstance(caught, DeliveryUnknown)
+    assert caught.code == code
+
+
+@pytest.mark.parametrize("body", [b"[" + b"1" * 10_100_000, gzip.compress(b" " * 50_000_000)], ids=["plain", "gzip"])
+def test_an_answer_too_large_is_not_read_to_its_end(body: bytes) -> None:
+    headers = ["Content-Encoding: gzip"] if body[:1] != b"[" else []
+    caught = failure(http(200, body, *headers))
+    assert isinstance(caught, DeliveryUnknown)
+    assert caught.code == "ANSWER_TOO_LARGE"
+    assert len(caught.body) <= 1024
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 500])
+def test_a_code_of_the_api_is_refused_whatever_the_http_status(status: int) -> None:
+    caught = failure(http(status, error("CHANNEL_NOT_FOUND").replace(b"ERROR", b"Error", 1)))
+    assert type(caught) is Refused
+    assert (caught.code, caught.status) == ("CHANNEL_NOT_FOUND", status)
+
+
+def test_an_unknown_code_is_refused_and_kept_as_it_came() -> None:
+    caught = failure(http(200, error("No_Credit")))
+    assert type(caught) is Refused
+    assert caught.code == "No_Credit"
+
+
+@pytest.mark.parametrize("code", ["MISSING_USER", "MISSING_PASSWORD", "INCORRECT_USER_PASSWORD"])
+def test_a_code_about_the_account_refuses_the_credentials(code: str) -> None:
+    caught = failure(http(200, error(code)))
+    assert isinstance(caught, CredentialsRefused)
+    assert caught.code == code
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_http_status_about_the_account_refuses_the_credentials(status: int) -> None:
+    caught = failure(http(status, b"no"))
+    assert isinstance(caught, CredentialsRefused)
+    assert caught.code == f"HTTP_{status}"
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 418])
+def test_another_client_error_is_refused(status: int) -> None:
+    caught = failure(http(status, b"no"))
+    assert type(caught) is Refused
+    assert caught.code == f"HTTP_{status}"
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 500, 503])
+@pytest.mark.parametrize(
+    "echo",
+    [PASSWORD, json.dumps(PASSWORD), "p%C3%A4%22ss%2F%20wo%2Brd%26%3D%3C1%3E", "p%c3%a4%22ss%2f+wo%2brd%26%3d%3c1%3e"],
+)
+def test_a_password_the_server_echoes_is_masked(status: int, echo: str) -> None:
+    caught = failure(http(status, ("x" * 1010 + echo).encode()))
+    assert "***" in caught.body
+    shown = "".join(traceback.format_exception(caught)) + repr(vars(caught))
+    assert "wo" not in caught.body
+    assert PASSWORD not in shown
+
+
+def test_a_password_echoed_as_the_error_code_is_masked() -> None:
+    caught = failure(http(200, error(PASSWORD)))
+    assert caught.code == "***"
+    assert PASSWORD not in str(caught)
+
+
+def test_an_exception_drags_no_request_along() -> None:
+    caught = failure(lambda conn: conn.close())
+    assert caught.__cause__ is None
+    assert caught.__context__ is None
+
+
+def test_a_reply_that_echoes_the_password_is_masked() -> None:
+    body = json.dumps({"status": "SUCCESS", "result": {}, "debug": PASSWORD}).encode()
+    with server(lambda conn: conn.sendall(http(200, body))) as (url, _), client(url) as api:
+        assert "wo+rd" not in api.call("sendmessage", MESSAGE).text
+
+
+def test_the_client_shows_neither_user_nor_password() -> None:
+    shown = repr(client("http://127.0.0.1:1/"))
+    assert "us er" not in shown
+    assert PASSWORD not in shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.org/api/", "http://127.0.0.1.example.org/", "ftp://x/", "", "https:///x", "https://a:99999/"],
+)
+def test_an_address_that_is_unsafe_or_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="AFILSQL_API_URL"):
+        client(url)
+
+
+def test_an_address_with_credentials_is_refused_without_showing_them() -> None:
+    with pytest.raises(ConfigError) as caught:
+        client("https://joe:hunter2@example.org/")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_plain_http_is_allowed_to_this_machine_or_on_demand() -> None:
+    for url in ("http://localhost:1/", "http://127.9.9.9/", "http://[::1]:1/"):
+        client(url)
+    client("http://example.org/", allow_http=True)
+
+
+def test_credentials_of_netrc_and_cookies_are_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password stolen\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    answer = http(200, OK, "Set-Cookie: a=b; Path=/", "Connection: close")
+    with server(lambda conn: conn.sendall(answer)) as (url, requests), client(url) as api:
+        api.call("sendmessage", MESSAGE)
+        api.call("sendmessage", MESSAGE)
+    assert not any(b"\r\nAuthorization:" in r or b"\r\nCookie:" in r for r in requests)
+
+
+def keep_answering(conn: socket.socket) -> None:
+    conn.sendall(http(200, OK))
+    while read_request(conn):
+        conn.sendall(http(200, OK))
+
+
+def test_a_connection_is_used_again_but_not_after_a_long_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with server(keep_answering) as (url, opened), client(url) as api:
+        api.call("sendmessage", MESSAGE)
+        api.call("sendmessage", MESSAGE)
+        assert len(opened) == 1
+        now = time.monotonic
+        monkeypatch.setattr("afilsql.api.transports.time.monotonic", lambda: now() + IDLE_LIMIT)
+        api.call("sendmessage", MESSAGE)
+        assert len(opened) == 2
+
+
+def test_a_session_passed_in_is_used_and_left_open() -> None:
+    session = new_session(1)
+    with server(keep_answering) as (url, opened):
+        for _ in range(2):
+            with client(url, session=session) as api:
+                api.call("sendmessage", MESSAGE)
+        assert len(opened) == 1
+        session.close()
