@@ -49,8 +49,8 @@ def workers(count: int, database: str, api_url: str, **settings: str) -> Iterato
     environ = {k: v for k, v in os.environ.items() if not k.startswith("AFILSQL_")} | {
         "AFILSQL_DATABASE_URL": database,
         "AFILSQL_API_URL": api_url,
-        "AFILSQL_USER": "sandbox",
-        "AFILSQL_PASSWORD": "sandbox",
+        "AFILSQL_USER": "demo",
+        "AFILSQL_PASSWORD": "demo",
         "AFILSQL_CONCURRENCY": "8",
         "AFILSQL_LOG_FORMAT": "json",
     }
@@ -89,7 +89,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], se
 
 
 def messages(received: Sequence[Any]) -> list[str]:
-    return [record.parameters["message"] for record in list(received)]
+    return [call["params"]["message"] for call in received]
 
 
 def test_two_workers_deliver_every_request_once_and_each_conversation_in_order(database: str) -> None:

@@ -1,0 +1,284 @@
+"""The embedded outbox: the same states and rules in one SQLite file, with no server.
+
+Every write is one BEGIN IMMEDIATE transaction, so processes that share the file take turns, as exchanges
+do under the application lock on SQL Server.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.outbox.base import (
+    STATUSES,
+    Attempt,
+    Claim,
+    Exchanged,
+    Item,
+    ItemDetail,
+    OnUnknown,
+    QueueStatus,
+    Request,
+    Result,
+    Status,
+    conversation_key,
+)
+from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.sqlite_exchange import Exchange, stored, time_of
+from afilsql.outbox.validate import validate, validate_all
+
+PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
+_LISTS = {
+    "channels": ("chat_channel", "platform, platformid"),
+    "chats": ("chat", "platform, platformid, destination"),
+    "messages": ("chat_message", "id"),
+}
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqliteOutbox:
+    """Outbox in a SQLite file.
+
+    Args:
+        url: `sqlite:///file.db`.
+        clock: The time in UTC; leases and due times are read off it.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = utcnow) -> None:
+        self._engine = create_engine(url)
+        self._clock = clock
+
+    def enqueue(self, request: Request) -> int:
+        return self._insert([validate(request)])[0]
+
+    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
+        return self._insert(validate_all(tuple(requests))) if requests else []
+
+    def _insert(self, requests: Sequence[Request]) -> list[int]:
+        now, user, ids = self._clock(), _user(), []
+        with self._write() as cursor:
+            max_attempts = _default_tries(cursor)
+            for r in requests:
+                if r.dedup_key is not None:
+                    key = (r.account, r.dedup_key)
+                    found = cursor.execute("SELECT id FROM outbox WHERE account = ? AND dedup_key = ?", key).fetchone()
+                    if found:
+                        ids.append(int(found["id"]))
+                        continue
+                later = r.send_at is not None and r.send_at > now
+                cursor.execute(
+                    "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, type, "
+                    "fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, conversation, "
+                    "created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
+                    (
+                        uuid4().hex,
+                        r.account,
+                        r.method,
+                        *(r.parameters.get(p) for p in PARAMETERS),
+                        r.priority,
+                        "scheduled" if later else "queued",
+                        None if later else 0,
+                        stored(r.send_at if later and r.send_at else now),
+                        r.max_attempts or max_attempts,
+                        r.dedup_key,
+                        conversation_key(r.account, r.parameters),
+                        stored(now),
+                        user,
+                    ),
+                )
+                ids.append(int(cursor.lastrowid or 0))
+        return ids
+
+    def exchange(
+        self,
+        worker: str,
+        *,
+        results: Sequence[Result] = (),
+        take: int = 0,
+        renew: Sequence[UUID] = (),
+        lease_seconds: int = 120,
+        on_unknown: OnUnknown = "hold",
+    ) -> Exchanged:
+        if not 0 <= take <= 500:
+            raise InvalidParameter(f"@take {take} is not between 0 and 500")
+        now = self._clock()
+        with self._write() as cursor:
+            exchange = Exchange(cursor, worker, now)
+            exchange.heartbeat()
+            exchange.renew(renew, now + timedelta(seconds=lease_seconds))
+            lost = exchange.complete(results)
+            exchange.sweep(on_unknown)
+            rows = exchange.take(take, uuid4(), now + timedelta(seconds=lease_seconds)) if take else []
+            waiting, due = exchange.outlook()
+        next_due = None if due is None else max(0.0, (due - now).total_seconds())
+        return Exchanged(claims=[_claim(r) for r in rows], lost=lost, waiting=waiting, next_due_in=next_due)
+
+    def release(self, worker: str, claims: Sequence[Claim]) -> int:
+        with self._write() as cursor:
+            cursor.executemany(
+                "UPDATE outbox SET status = 'queued', turn = 1, attempts = attempts - 1, lease_id = NULL, "
+                "lease_until = NULL WHERE status = 'sending' AND id = ? AND lease_id = ? AND attempts = ?",
+                [(c.id, c.lease_id.hex, c.attempt) for c in claims],
+            )
+            return max(0, cursor.rowcount)
+
+    def get(self, id: int) -> ItemDetail:
+        with self._cursor() as cursor:
+            row = cursor.execute("SELECT * FROM outbox WHERE id = ?", (id,)).fetchone()
+            if row is None:
+                raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
+            tries = cursor.execute("SELECT * FROM attempt WHERE id = ? ORDER BY attempt", (id,)).fetchall()
+            answer = cursor.execute("SELECT body FROM response WHERE id = ?", (id,)).fetchone()
+        names = ("attempt", "started_at", "duration_ms", "http_status", "error_code", "detail", "worker")
+        history = [Attempt(**{n: t[n] for n in names} | {"started_at": time_of(t["started_at"])}) for t in tries]
+        return ItemDetail(_item(row), history, answer["body"] if answer else None)
+
+    def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT * FROM outbox WHERE status = COALESCE(?, status) ORDER BY id DESC LIMIT ?", (status, limit)
+            )
+            return [_item(row) for row in found]
+
+    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+        if kind not in _LISTS:
+            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
+        table, order = _LISTS[kind]
+        sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"  # noqa: S608
+        with self._cursor() as cursor:
+            rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
+        for row in rows:
+            row["updated_at"] = time_of(row["updated_at"])
+            if row.get("sent") is not None:
+                row["sent"] = bool(row["sent"])
+        return rows
+
+    def requeue(self, ids: Sequence[int]) -> int:
+        with self._write() as cursor:
+            cursor.executemany(
+                "UPDATE outbox SET status = 'queued', turn = 0, due_at = ?, max_attempts = attempts + ?, "
+                "completed_at = NULL, error_code = NULL, http_status = NULL "
+                "WHERE id = ? AND status IN ('failed', 'uncertain', 'cancelled')",
+                [(stored(self._clock()), _default_tries(cursor), id) for id in dict.fromkeys(ids)],
+            )
+            return max(0, cursor.rowcount)
+
+    def hold_account(self, account: str, reason: str) -> None:
+        with self._write() as cursor:
+            Exchange(cursor, "", self._clock()).hold(account, reason, again=True)
+
+    def release_account(self, account: str) -> bool:
+        with self._write() as cursor:
+            cursor.execute(
+                "UPDATE account SET held_at = NULL, held_reason = NULL WHERE name = ? AND held_at IS NOT NULL",
+                (account,),
+            )
+            released = cursor.rowcount > 0
+            if released:
+                Exchange(cursor, "", self._clock()).log("account_released", account)
+            return released
+
+    def status(self) -> QueueStatus:
+        now = self._clock()
+        with self._cursor() as cursor:
+            found = cursor.execute(
+                "SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status"
+            ).fetchall()
+            held = cursor.execute("SELECT * FROM account WHERE held_at IS NOT NULL ORDER BY name").fetchall()
+            workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
+        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
+        waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
+        return QueueStatus(
+            counts,
+            max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
+            [(h["name"], h["held_reason"] or "") for h in held],
+            [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
+        )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[sqlite3.Cursor]:
+        """A cursor whose rows are read by column name; errors leave as ours."""
+        with translated(), self._engine.connect() as connection:
+            cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
+            cursor.row_factory = sqlite3.Row
+            try:
+                yield cursor
+            except sqlite3.Error as e:
+                raise sa.exc.DBAPIError(None, None, e) from None
+            finally:
+                cursor.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Cursor]:
+        with self._cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.connection.rollback()
+                raise
+            cursor.execute("COMMIT")
+
+
+def _default_tries(cursor: sqlite3.Cursor) -> int:
+    row = cursor.execute("SELECT value FROM setting WHERE name = 'max_attempts'").fetchone()
+    return int(row["value"]) if row else 8
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def _parameters(row: sqlite3.Row) -> dict[str, str]:
+    return {p: row[p] for p in PARAMETERS if row[p]}
+
+
+def _claim(row: sqlite3.Row) -> Claim:
+    return Claim(
+        id=row["id"],
+        request_id=UUID(row["request_id"]),
+        account=row["account"],
+        method=row["method"],
+        parameters=_parameters(row),
+        attempt=row["attempts"],
+        max_attempts=row["max_attempts"],
+        lease_id=UUID(row["lease_id"]),
+    )
+
+
+def _item(row: sqlite3.Row) -> Item:
+    same = (
+        "id account method priority status attempts max_attempts created_by error_code http_status dedup_key"
+    ).split()
+    times = {n: time_of(row[n]) for n in ("due_at", "created_at")}
+    completed = time_of(row["completed_at"]) if row["completed_at"] else None
+    return Item(
+        **{n: row[n] for n in same},
+        **times,
+        request_id=UUID(row["request_id"]),
+        parameters=_parameters(row),
+        completed_at=completed,
+    )
