@@ -10,7 +10,7 @@ from afilsql.delivery.events import Event
 from afilsql.delivery.leases import Leases
 from afilsql.delivery.policy import one_line
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
-from afilsql.outbox.base import Exchanged, Outbox, Result, ResultKind
+from afilsql.outbox.base import Exchanged, OnUnknown, Outbox, Result, ResultKind
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class Handover:
         outbox: Where they go.
         name: How the worker appears in the database.
         lease_seconds: How long a row stays this worker's without renewal.
+        on_unknown: What becomes of sends whose lease ran out.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
 
@@ -64,6 +65,7 @@ class Handover:
         *,
         name: str,
         lease_seconds: int,
+        on_unknown: OnUnknown,
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
     ) -> None:
@@ -73,6 +75,7 @@ class Handover:
         self._outbox = outbox
         self._name = name
         self._lease_seconds = lease_seconds
+        self._on_unknown = on_unknown
         self._on_event = on_event
         self._monotonic = monotonic
         self._ever_exchanged = False
@@ -116,7 +119,12 @@ class Handover:
         began = self._monotonic()
         renew = self.leases.due(began)
         answer = self._outbox.exchange(
-            self._name, results=tuple(results), take=take, renew=renew, lease_seconds=self._lease_seconds
+            self._name,
+            results=tuple(results),
+            take=take,
+            renew=renew,
+            lease_seconds=self._lease_seconds,
+            on_unknown=self._on_unknown,
         )
         self.leases.renewed(renew, began)
         self._note_taken(results, set(answer.lost))

@@ -17,12 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from afilsql.api.reply import Reply
 from afilsql.errors import ApiError, ConfigError, CredentialsRefused, InvalidParameter, NotSent, Refused
-
-OnUnknown = Literal["hold", "retry"]
+from afilsql.outbox.base import OnUnknown
 
 #: Backoff in seconds: the first ceiling, its growth per try, the highest ceiling, the longest a server may ask for.
 BASE_SECONDS = 1.0

@@ -14,7 +14,7 @@ from afilsql.api.methods import METHODS
 from afilsql.api.reply import Reply
 from afilsql.delivery import policy
 from afilsql.errors import ApiError, ConfigError, NotSent
-from afilsql.outbox.base import Claim, Result, ResultKind
+from afilsql.outbox.base import Claim, OnUnknown, Result, ResultKind
 
 ClientFor = Callable[[str], AfilnetClient]
 
@@ -56,7 +56,7 @@ class Caller:
         self,
         client_for: ClientFor,
         *,
-        on_unknown: policy.OnUnknown,
+        on_unknown: OnUnknown,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         random: Callable[[], float],

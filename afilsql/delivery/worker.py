@@ -17,9 +17,8 @@ from typing import Literal
 from afilsql.delivery import events
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
-from afilsql.delivery.policy import OnUnknown
 from afilsql.delivery.senders import Caller, ClientFor, Done, SenderPool
-from afilsql.outbox.base import Claim, Exchanged, Outbox, Result
+from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Outbox, Result
 
 __all__ = ["Totals", "Until", "Worker", "utcnow"]
 
@@ -79,7 +78,12 @@ class Worker:
         self._monotonic = monotonic
         self._caller = Caller(client_for, on_unknown=on_unknown, clock=clock, monotonic=monotonic, random=random)
         self._handover = Handover(
-            outbox, name=name, lease_seconds=lease_seconds, on_event=on_event, monotonic=monotonic
+            outbox,
+            name=name,
+            lease_seconds=lease_seconds,
+            on_unknown=on_unknown,
+            on_event=on_event,
+            monotonic=monotonic,
         )
         self._inbox: SimpleQueue[Done | None] = SimpleQueue()
         self._in_flight: set[tuple[int, int]] = set()

@@ -128,7 +128,7 @@ def test_a_terminated_worker_leaves_nothing_sending_and_the_next_one_finishes(da
 
 
 def test_a_killed_worker_loses_nothing_and_sends_nothing_twice(database: str) -> None:
-    short_lease = {"AFILSQL_LEASE_SECONDS": "2", "AFILSQL_ON_UNKNOWN": "hold"}
+    short_lease = {"AFILSQL_LEASE_SECONDS": "5", "AFILSQL_ON_UNKNOWN": "hold"}
     with SandboxServer(latency=0.05) as api, open_outbox(database) as outbox:
         fill(outbox, 120)
         with workers(1, database, api.url, **short_lease) as (process,):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from afilsql.outbox.base import Claim, Exchanged, Result
+from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Result
 
 CHAT = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
 
@@ -51,11 +51,13 @@ class FakeOutbox:
         take: int = 0,
         renew: Sequence[UUID] = (),
         lease_seconds: int = 120,
+        on_unknown: OnUnknown = "hold",
     ) -> Exchanged:
         self.fail(results)
         with self._lock:
             self.exchanges.append((len(results), take))
             self.renewed += renew
+            self.on_unknown = on_unknown
             lost = [r.id for r in results if r.id in self.lost_leases]
             for result in results:
                 claim = self.leased.pop(result.id, None)

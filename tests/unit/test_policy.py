@@ -8,7 +8,6 @@ from afilsql.api.reply import Reply
 from afilsql.delivery.policy import (
     Failed,
     HoldAccount,
-    OnUnknown,
     Retry,
     Sent,
     Uncertain,
@@ -21,6 +20,7 @@ from afilsql.delivery.policy import (
     wait,
 )
 from afilsql.errors import ConfigError, CredentialsRefused, DeliveryUnknown, InvalidParameter, NotSent, Refused
+from afilsql.outbox.base import OnUnknown
 
 REPLY = Reply("sendmessage", 200, (), "{}")
 

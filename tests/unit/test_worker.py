@@ -410,3 +410,9 @@ def test_a_stopped_worker_does_not_start() -> None:
     watched.worker.stop()
     assert watched.worker.run() == Totals()
     assert outbox.exchanges == []
+
+
+def test_the_database_is_told_what_to_do_with_sends_whose_lease_ran_out() -> None:
+    outbox = FakeOutbox(1)
+    Watched(outbox, on_unknown="retry").worker.run(until="drained")
+    assert outbox.on_unknown == "retry"
