@@ -197,7 +197,7 @@ class Outbox(Protocol):
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
     ) -> Exchanged:
-        """Hand in results, renew the leases of rows still in flight, take up to `take` (0-500) new rows: one transaction.
+        """Hand in results, renew the leases of rows in flight, take up to `take` (0-500) new rows: one transaction.
 
         Handing in the same results twice changes nothing the second time, so an exchange whose answer was
         lost can be repeated; its first set of claims then waits for the lease to run out.

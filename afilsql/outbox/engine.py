@@ -114,9 +114,7 @@ def find_driver(installed: list[str]) -> str:
     from platform import freedesktop_os_release, machine
 
     like = " ".join(freedesktop_os_release().get(k, "") for k in ("ID", "ID_LIKE"))
-    family = (
-        "alpine" if "alpine" in like else "suse" if "suse" in like else "rhel" if "rhel" in like else "debian_ubuntu"
-    )
+    family = next((f for f in ("alpine", "suse", "rhel") if f in like), "debian_ubuntu")
     arch = {"x86_64": "x86_64", "aarch64": "arm64"}.get(machine(), machine())
     libs = Path(mssql_python_odbc.__file__).parent / "libs" / "linux" / family / arch / "lib"
     found = sorted(libs.glob("libmsodbcsql-18*.so*"))

@@ -23,7 +23,7 @@ metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMING)
 
 #: AUTOINCREMENT in SQLite works for INTEGER only; everywhere else ids are bigint.
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-Time = sa.DateTime().with_variant(mssql.DATETIME2(3), "mssql")
+Time = sa.DateTime().with_variant(mssql.DATETIME2(3), "mssql")  # type: ignore[no-untyped-call]
 Name = sa.String(128)  # an identifier of ours: account, worker, code
 Text = sa.Unicode()  # nvarchar(max)
 

@@ -78,9 +78,9 @@ class SqliteOutbox:
                         continue
                 later = r.send_at is not None and r.send_at > now
                 cursor.execute(
-                    "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, type, "
-                    "fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, conversation, "
-                    "created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
+                    "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, "
+                    "type, fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, "
+                    "conversation, created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
                     (
                         uuid4().hex,
                         r.account,
@@ -155,7 +155,7 @@ class SqliteOutbox:
         if kind not in _LISTS:
             raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
         table, order = _LISTS[kind]
-        sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"  # noqa: S608
+        sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"
         with self._cursor() as cursor:
             rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
         for row in rows:
@@ -270,15 +270,21 @@ def _claim(row: sqlite3.Row) -> Claim:
 
 
 def _item(row: sqlite3.Row) -> Item:
-    same = (
-        "id account method priority status attempts max_attempts created_by error_code http_status dedup_key"
-    ).split()
-    times = {n: time_of(row[n]) for n in ("due_at", "created_at")}
-    completed = time_of(row["completed_at"]) if row["completed_at"] else None
     return Item(
-        **{n: row[n] for n in same},
-        **times,
+        id=row["id"],
         request_id=UUID(row["request_id"]),
+        account=row["account"],
+        method=row["method"],
         parameters=_parameters(row),
-        completed_at=completed,
+        priority=row["priority"],
+        status=row["status"],
+        due_at=time_of(row["due_at"]),
+        attempts=row["attempts"],
+        max_attempts=row["max_attempts"],
+        created_at=time_of(row["created_at"]),
+        created_by=row["created_by"],
+        completed_at=time_of(row["completed_at"]) if row["completed_at"] else None,
+        error_code=row["error_code"],
+        http_status=row["http_status"],
+        dedup_key=row["dedup_key"],
     )

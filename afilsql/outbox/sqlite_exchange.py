@@ -34,7 +34,7 @@ class Exchange:
 
     def heartbeat(self) -> None:
         self._cursor.execute(
-            "INSERT INTO worker (name, seen_at) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET seen_at = excluded.seen_at",
+            "INSERT OR REPLACE INTO worker (name, seen_at) VALUES (?, ?)",
             (self._worker, self._now),
         )
 
@@ -117,8 +117,8 @@ class Exchange:
         detail: str | None,
     ) -> None:
         self._cursor.execute(
-            "INSERT OR IGNORE INTO attempt (id, attempt, started_at, duration_ms, http_status, error_code, detail, worker) "
-            "VALUES (?,?,?,?,?,?,?,?)",
+            "INSERT OR IGNORE INTO attempt "
+            "(id, attempt, started_at, duration_ms, http_status, error_code, detail, worker) VALUES (?,?,?,?,?,?,?,?)",
             (id, attempt, started, duration_ms, http_status, error_code, detail and detail[:400], self._worker),
         )
 
@@ -152,15 +152,15 @@ class Exchange:
             return
         table = "chat" if r.kind_of_rows == "chats" else "chat_message"
         values = (
-            "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), COALESCE(:destination, ''), :message, "
-            ":messageid, :sent, :status, :datetime, :now)"
+            "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), COALESCE(:destination, ''), "
+            ":message, :messageid, :sent, :status, :datetime, :now)"
         )
         columns = "(account, platform, platformid, destination, message, messageid, sent, status, datetime, updated_at)"
         if table == "chat":
-            self._cursor.executemany(f"INSERT OR REPLACE INTO chat {columns} {values}", rows)  # noqa: S608
+            self._cursor.executemany(f"INSERT OR REPLACE INTO chat {columns} {values}", rows)
             return
         self._cursor.executemany(
-            f"INSERT INTO chat_message {columns} {values} "  # noqa: S608
+            f"INSERT INTO chat_message {columns} {values} "
             "ON CONFLICT (account, platform, platformid, messageid) WHERE messageid IS NOT NULL DO UPDATE SET "
             "destination = excluded.destination, message = excluded.message, sent = excluded.sent, "
             "status = excluded.status, datetime = excluded.datetime, updated_at = excluded.updated_at",
@@ -170,8 +170,8 @@ class Exchange:
     def _known(self, row: dict[str, object]) -> bool:
         """True when a message without an id is here already, to the letter."""
         found = self._cursor.execute(
-            "SELECT 1 FROM chat_message WHERE account = :account AND platform IS :platform AND platformid IS :platformid "
-            "AND destination IS :destination AND message IS :message AND datetime IS :datetime AND messageid IS NULL",
+            "SELECT 1 FROM chat_message WHERE account = :account AND platform IS :platform "
+            "AND platformid IS :platformid AND destination IS :destination AND message IS :message AND datetime IS :datetime AND messageid IS NULL",
             row,
         )
         return found.fetchone() is not None
@@ -217,7 +217,7 @@ class Exchange:
         """Lease up to `count` rows whose turn it is, best priority first."""
         self._line_up(count)
         ready = self._cursor.execute(
-            f"SELECT o.id FROM outbox o WHERE o.status = 'queued' AND o.turn = 1 AND {_NOT_HELD} "  # noqa: S608
+            f"SELECT o.id FROM outbox o WHERE o.status = 'queued' AND o.turn = 1 AND {_NOT_HELD} "
             "ORDER BY o.priority, o.id LIMIT ?",
             (count,),
         ).fetchall()
@@ -232,7 +232,8 @@ class Exchange:
         batch = min(500, max(4 * count, 64))
         for _ in range(10):
             new = self._cursor.execute(
-                "SELECT id, conversation FROM outbox WHERE status = 'queued' AND turn = 0 ORDER BY priority, id LIMIT ?",
+                "SELECT id, conversation FROM outbox WHERE status = 'queued' AND turn = 0 "
+                "ORDER BY priority, id LIMIT ?",
                 (batch,),
             ).fetchall()
             if not new:
@@ -246,7 +247,7 @@ class Exchange:
             self._cursor.executemany("UPDATE outbox SET turn = 2 WHERE id = ?", [(row["id"],) for row in new])
             self._cursor.executemany("UPDATE outbox SET turn = 1 WHERE id = ?", firsts)
             ready = self._cursor.execute(
-                f"SELECT COUNT(*) AS n FROM (SELECT 1 FROM outbox o WHERE o.status = 'queued' AND o.turn = 1 "  # noqa: S608
+                f"SELECT COUNT(*) AS n FROM (SELECT 1 FROM outbox o WHERE o.status = 'queued' AND o.turn = 1 "
                 f"AND {_NOT_HELD} LIMIT ?)",
                 (count,),
             ).fetchone()
@@ -256,7 +257,7 @@ class Exchange:
     def outlook(self) -> tuple[bool, datetime | None]:
         """(something waits or is being sent, when the next scheduled row is due)."""
         waiting = self._cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR EXISTS (SELECT 1 FROM outbox o "  # noqa: S608
+            "SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR EXISTS (SELECT 1 FROM outbox o "
             f"WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1)) AND {_NOT_HELD}) AS waiting"
         ).fetchone()["waiting"]
         due = self._cursor.execute("SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled'").fetchone()["due"]

@@ -76,7 +76,8 @@ class SqlServerOutbox:
     ) -> Exchanged:
         with self._cursor() as cursor:
             cursor.execute(
-                "EXEC afil.exchange @worker = ?, @results = ?, @take = ?, @renew = ?, @lease_seconds = ?, @on_unknown = ?",
+                "EXEC afil.exchange @worker = ?, @results = ?, @take = ?, @renew = ?, "
+                "@lease_seconds = ?, @on_unknown = ?",
                 (
                     worker,
                     _json([_result(r) for r in results]) if results else None,
@@ -102,7 +103,7 @@ class SqlServerOutbox:
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
-            row = cursor.execute(f"SELECT {_ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()  # noqa: S608
+            row = cursor.execute(f"SELECT {_ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()
             if row is None:
                 raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
             history = cursor.execute(
@@ -116,7 +117,7 @@ class SqlServerOutbox:
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         where, values = ("WHERE status = ?", (status,)) if status else ("", ())
-        sql = f"SELECT TOP ({int(limit)}) {_ITEM} FROM afil.all_items {where} ORDER BY id DESC"  # noqa: S608
+        sql = f"SELECT TOP ({int(limit)}) {_ITEM} FROM afil.all_items {where} ORDER BY id DESC"
         with self._cursor() as cursor:
             return [_item(row) for row in cursor.execute(sql, values).fetchall()]
 
@@ -126,7 +127,7 @@ class SqlServerOutbox:
         view, order = _LISTS[kind]
         where, values = ("WHERE account = ?", (account,)) if account else ("", ())
         with self._cursor() as cursor:
-            cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)  # noqa: S608
+            cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)
             names = [c[0] for c in cursor.description]
             return [dict(zip(names, map(_utc, row), strict=True)) for row in cursor.fetchall()]
 

@@ -12,7 +12,7 @@ down_revision = None
 SCHEMA = "afil"
 BigId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 Tiny = sa.SmallInteger().with_variant(mssql.TINYINT, "mssql")
-Time = sa.DateTime().with_variant(mssql.DATETIME2(3), "mssql")
+Time = sa.DateTime().with_variant(mssql.DATETIME2(3), "mssql")  # type: ignore[no-untyped-call]
 
 ROLES = ("afil_sender", "afil_reader", "afil_worker", "afil_operator")
 
@@ -218,7 +218,7 @@ def upgrade() -> None:
     )
     on_sql_server = op.get_context().dialect.name == "mssql"
     schema = "afil." if on_sql_server else ""
-    op.execute(f"INSERT INTO {schema}setting (name, value) VALUES ('max_attempts', '8')")  # noqa: S608
+    op.execute(f"INSERT INTO {schema}setting (name, value) VALUES ('max_attempts', '8')")
     if on_sql_server:
         for role in ROLES:
             op.execute(f"IF DATABASE_PRINCIPAL_ID(N'{role}') IS NULL CREATE ROLE {role}")

@@ -1,0 +1,107 @@
+"""One outbox on every engine: SQLite with a clock the test moves, T-SQL with the server's own."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from afilsql import deploy
+from afilsql.outbox import open_outbox, schema
+from afilsql.outbox.base import Claim, Exchanged, Outbox, Request, Result
+from afilsql.outbox.engine import create_engine
+from afilsql.outbox.sqlite import SqliteOutbox
+
+_KEPT = (schema.error_code, schema.setting, schema.sql_object)
+
+
+@dataclass
+class Engine:
+    """An empty outbox; `again()` opens the same database anew, `later(seconds)` lets time pass."""
+
+    outbox: Outbox
+    again: Callable[[], Outbox]
+    later: Callable[[float], None]
+    now: Callable[[], datetime]
+
+    def send(self, destination: str = "1", message: str = "hi", **options: object) -> int:
+        """Enqueue a message of the conversation with `destination`."""
+        parameters = {"platform": "whatsapp", "platformid": "100", "destination": destination, "message": message}
+        return self.outbox.enqueue(Request("sendmessage", parameters, **options))  # type: ignore[arg-type]
+
+    def take(self, count: int = 500, **options: object) -> list[Claim]:
+        return list(self.outbox.exchange("w", take=count, **options).claims)  # type: ignore[arg-type]
+
+    def take_ids(self, count: int = 500, **options: object) -> list[int]:
+        return [c.id for c in self.take(count, **options)]
+
+    def hand_in(self, claim: Claim, kind: str = "sent", *, worker: str = "w", **fields: object) -> Exchanged:
+        return self.outbox.exchange(worker, results=[result(claim, kind, **fields)])
+
+    def status(self, id: int) -> str:
+        return self.outbox.get(id).item.status
+
+
+def result(claim: Claim, kind: str = "sent", **fields: object) -> Result:
+    known = {"id": claim.id, "lease_id": claim.lease_id, "attempt": claim.attempt, "kind": kind}
+    return Result(**(known | {"started_at": datetime.now(UTC)} | fields))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: migrating for every test would be most of the suite's time."""
+    path = tmp_path_factory.mktemp("contract") / "empty.db"
+    deploy.migrate(f"sqlite:///{path.as_posix()}")
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("tsql", marks=pytest.mark.tsql)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    opened: list[Outbox] = []
+    if request.param == "sqlite":
+        path = tmp_path / "outbox.db"
+        shutil.copy(request.getfixturevalue("empty_file"), path)
+        passed = [timedelta()]
+
+        def clock() -> datetime:
+            return datetime.now(UTC) + passed[0]
+
+        def later(seconds: float) -> None:
+            passed[0] += timedelta(seconds=seconds)
+
+        def again() -> Outbox:
+            opened.append(SqliteOutbox(f"sqlite:///{path.as_posix()}", clock=clock))
+            return opened[-1]
+
+        yield Engine(again(), again, later, clock)
+    else:
+        url = request.getfixturevalue("tsql_url")
+        _empty(url)
+
+        def again() -> Outbox:
+            opened.append(open_outbox(url))
+            return opened[-1]
+
+        yield Engine(again(), again, time.sleep, lambda: datetime.now(UTC))
+    for outbox in opened:
+        outbox.close()
+
+
+@pytest.fixture
+def outbox(engine: Engine) -> Outbox:
+    return engine.outbox
+
+
+def _empty(url: str) -> None:
+    database = create_engine(url)
+    with database.begin() as connection:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table not in _KEPT:
+                connection.execute(sa.delete(table))
+    database.dispose()
