@@ -151,7 +151,7 @@ def script() -> str:
     """One T-SQL script, with GO, that installs everything on an empty database without Python."""
     out = io.StringIO()
     out.write(
-        "/* afilsql: installs the schema afil. Run it once, as db_owner, in the database that is to hold the outbox. */\n"
+        "/* afilsql: installs the schema afil. Run it once, as db_owner, in the outbox's database. */\n"
         "SET ANSI_NULLS, QUOTED_IDENTIFIER ON;\nGO\n"
         "IF OBJECT_ID(N'afil.outbox') IS NOT NULL\n"
         "    THROW 51020, 'afilsql is installed here already: upgrade it with `afilsql migrate`.', 1;\nGO\n"

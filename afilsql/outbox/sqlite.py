@@ -33,7 +33,7 @@ from afilsql.outbox.base import (
 )
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.sqlite_exchange import Exchange, stored, time_of
-from afilsql.outbox.validate import validate, validate_all
+from afilsql.outbox.validate import validate, validate_all, validate_exchange
 
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _LISTS = {
@@ -110,10 +110,9 @@ class SqliteOutbox:
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
     ) -> Exchanged:
-        if not 0 <= take <= 500:
-            raise InvalidParameter(f"@take {take} is not between 0 and 500")
-        now = self._clock()
+        validate_exchange(worker, take=take, lease_seconds=lease_seconds, on_unknown=on_unknown)
         with self._write() as cursor:
+            now = self._clock()  # after the wait for the lock, which must not shorten the leases
             exchange = Exchange(cursor, worker, now)
             exchange.heartbeat()
             exchange.renew(renew, now + timedelta(seconds=lease_seconds))
@@ -223,7 +222,7 @@ class SqliteOutbox:
             cursor.row_factory = sqlite3.Row
             try:
                 yield cursor
-            except sqlite3.Error as e:
+            except (sqlite3.Error, OverflowError) as e:
                 raise sa.exc.DBAPIError(None, None, e) from None
             finally:
                 cursor.close()

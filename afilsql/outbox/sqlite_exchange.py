@@ -5,13 +5,23 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from afilsql.api.methods import METHODS
 from afilsql.outbox.base import OnUnknown, Result
 
 _NOT_HELD = "NOT EXISTS (SELECT 1 FROM account a WHERE a.name = o.account AND a.held_at IS NOT NULL)"
-_WIDTH = {"platform": 20, "platformid": 100, "destination": 200, "name": 400, "messageid": 100, "status": 50}
+_WIDTH = {
+    "platform": 20,
+    "platformid": 100,
+    "destination": 200,
+    "name": 400,
+    "messageid": 100,
+    "status": 50,
+    "datetime": 50,
+}
+_LIST_COLUMNS = ("platform", "platformid", "destination", "name", "message", "messageid", "sent", "status", "datetime")
 
 
 def stored(time: datetime) -> str:
@@ -21,6 +31,11 @@ def stored(time: datetime) -> str:
 
 def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _cut(value: Any, width: int | None) -> Any:
+    """Text shortened to its column; anything else as it is."""
+    return value[:width] if isinstance(value, str) else value
 
 
 class Exchange:
@@ -90,7 +105,7 @@ class Exchange:
                 None if done else 1,
                 due,
                 self._now if done else None,
-                r.error_code,
+                _cut(r.error_code, 100),
                 r.http_status,
                 r.id,
             ),
@@ -119,7 +134,16 @@ class Exchange:
         self._cursor.execute(
             "INSERT OR IGNORE INTO attempt "
             "(id, attempt, started_at, duration_ms, http_status, error_code, detail, worker) VALUES (?,?,?,?,?,?,?,?)",
-            (id, attempt, started, duration_ms, http_status, error_code, detail and detail[:400], self._worker),
+            (
+                id,
+                attempt,
+                started,
+                duration_ms,
+                http_status,
+                _cut(error_code, 100),
+                _cut(detail, 400),
+                self._worker,
+            ),
         )
 
     def hold(self, account: str, reason: str, *, again: bool = False) -> None:
@@ -139,8 +163,7 @@ class Exchange:
 
     def _save_rows(self, r: Result, account: str) -> None:
         rows = [
-            {k: v[: _WIDTH[k]] if k in _WIDTH and isinstance(v, str) else v for k, v in row.items()}
-            | {"account": account, "now": self._now}
+            {k: _cut(row.get(k), _WIDTH.get(k)) for k in _LIST_COLUMNS} | {"account": account, "now": self._now}
             for row in r.rows
         ]
         if r.kind_of_rows == "channels":
@@ -170,8 +193,10 @@ class Exchange:
     def _known(self, row: dict[str, object]) -> bool:
         """True when a message without an id is here already, to the letter."""
         found = self._cursor.execute(
-            "SELECT 1 FROM chat_message WHERE account = :account AND platform IS :platform "
-            "AND platformid IS :platformid AND destination IS :destination AND message IS :message AND datetime IS :datetime AND messageid IS NULL",
+            "SELECT 1 FROM chat_message WHERE account = :account AND platform = COALESCE(:platform, '') "
+            "AND platformid = COALESCE(:platformid, '') AND destination = COALESCE(:destination, '') "
+            "AND message IS :message "
+            "AND datetime IS :datetime AND messageid IS NULL",
             row,
         )
         return found.fetchone() is not None

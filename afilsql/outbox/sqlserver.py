@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
@@ -52,6 +52,7 @@ class SqlServerOutbox:
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(url, autocommit=True)
+        self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request) -> int:
         return self._send([validate(request)])[0]
@@ -74,10 +75,12 @@ class SqlServerOutbox:
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
     ) -> Exchanged:
+        lease, abandoned = uuid4(), list(self._unanswered)
+        self._unanswered.append(lease)
         with self._cursor() as cursor:
             cursor.execute(
                 "EXEC afil.exchange @worker = ?, @results = ?, @take = ?, @renew = ?, "
-                "@lease_seconds = ?, @on_unknown = ?",
+                "@lease_seconds = ?, @on_unknown = ?, @lease_id = ?, @abandoned = ?",
                 (
                     worker,
                     _json([_result(r) for r in results]) if results else None,
@@ -85,6 +88,8 @@ class SqlServerOutbox:
                     _json([str(r) for r in renew]) if renew else None,
                     lease_seconds,
                     on_unknown,
+                    str(lease),
+                    _json([str(a) for a in abandoned]) if abandoned else None,
                 ),
             )
             summary = cursor.fetchone()
@@ -94,6 +99,7 @@ class SqlServerOutbox:
                 claims = [_claim(row) for row in cursor.fetchall()]
             while cursor.nextset():  # an error after the first result set surfaces only here
                 pass
+        self._unanswered = [u for u in self._unanswered if u not in abandoned and u != lease]
         next_due = None if summary.next_due_ms is None else max(0.0, summary.next_due_ms / 1000)
         return Exchanged(claims=claims, lost=lost, waiting=bool(summary.waiting), next_due_in=next_due)
 

@@ -42,3 +42,15 @@ def validate_all(requests: list[Request] | tuple[Request, ...]) -> list[Request]
         except InvalidParameter as e:
             raise InvalidParameter(f"request {n}: {e}") from None
     return checked
+
+
+def validate_exchange(worker: str, *, take: int, lease_seconds: int, on_unknown: str) -> None:
+    """Raise InvalidParameter for what afil.exchange would refuse."""
+    if not 1 <= len(worker) <= 128:
+        raise InvalidParameter("@worker must be the worker's name, 1 to 128 characters long")
+    if not 0 <= take <= 500:
+        raise InvalidParameter(f"@take {take} is not between 0 and 500")
+    if not 1 <= lease_seconds <= 86400:
+        raise InvalidParameter(f"@lease_seconds {lease_seconds} is not between 1 and 86400")
+    if on_unknown not in ("hold", "retry"):
+        raise InvalidParameter(f"@on_unknown '{on_unknown}' is not hold or retry")

@@ -22,12 +22,18 @@ CREATE OR ALTER PROCEDURE afil.exchange
     @take INT = 0, /* 0 to 500 */
     @renew NVARCHAR(MAX) = NULL, /* ["lease id", …] */
     @lease_seconds INT = 120, /* 1 to 86400 */
-    @on_unknown VARCHAR(10) = 'hold' /* hold, retry */
+    @on_unknown VARCHAR(10) = 'hold', /* hold, retry */
+    @lease_id UNIQUEIDENTIFIER = NULL, /* of the rows taken now; NULL makes one */
+    @abandoned NVARCHAR(MAX) = NULL /* ["lease id", …] of exchanges whose answer never reached the worker */
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
     SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-    DECLARE @got INT, @now DATETIME2(3), @lease UNIQUEIDENTIFIER = NEWID(), @lost NVARCHAR(4000) = NULL;
+    DECLARE
+        @got INT,
+        @now DATETIME2(3),
+        @lease UNIQUEIDENTIFIER = COALESCE(@lease_id, NEWID()),
+        @lost NVARCHAR(4000) = NULL;
 
     IF @worker IS NULL OR LEN(@worker) NOT BETWEEN 1 AND 128
         THROW 51001, '@worker must be the worker''s name, 1 to 128 characters long', 1;
@@ -66,6 +72,12 @@ BEGIN
             UPDATE afil.outbox
             SET lease_until = DATEADD(SECOND, @lease_seconds, @now)
             WHERE status = 'sending' AND lease_id IN (SELECT CAST(value AS UNIQUEIDENTIFIER) FROM OPENJSON(@renew));
+
+        /* The worker never saw these rows, so nothing was sent and no try is counted. */
+        IF @abandoned IS NOT NULL
+            UPDATE afil.outbox
+            SET status = 'queued', turn = 1, attempts = attempts - 1, lease_id = NULL, lease_until = NULL
+            WHERE status = 'sending' AND lease_id IN (SELECT CAST(value AS UNIQUEIDENTIFIER) FROM OPENJSON(@abandoned));
 
         IF @results IS NOT NULL
             EXEC afil.exchange_complete @worker = @worker, @results = @results, @now = @now, @lost = @lost OUTPUT;

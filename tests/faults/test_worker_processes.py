@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox, Request
 from afilsql.sandbox import SandboxServer
+from tests.faults.processes import ended, workers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -41,43 +40,6 @@ def request(number: int) -> Request:
     destination = f"3460000{number % CONVERSATIONS:04}"
     chat = {"platform": "whatsapp", "platformid": "100", "destination": destination}
     return Request("sendmessage", {**chat, "message": f"{destination}/{number}"})
-
-
-@contextmanager
-def workers(count: int, database: str, api_url: str, **settings: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start `afilsql worker --drain` processes; none outlives the block."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("AFILSQL_")} | {
-        "AFILSQL_DATABASE_URL": database,
-        "AFILSQL_API_URL": api_url,
-        "AFILSQL_USER": "demo",
-        "AFILSQL_PASSWORD": "demo",
-        "AFILSQL_CONCURRENCY": "8",
-        "AFILSQL_LOG_FORMAT": "json",
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "afilsql", "worker", "--drain"],
-            env=environ | {"AFILSQL_WORKER_NAME": f"worker-{n}"} | settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(count)
-    ]
-    try:
-        yield processes
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-
-def ended(process: subprocess.Popen[str], seconds: float = 40) -> int:
-    """Wait for the process; fail with what it said when it did not end well."""
-    _, said = process.communicate(timeout=seconds)
-    assert process.returncode == 0, said[-2000:]
-    return process.returncode
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 20) -> None:
