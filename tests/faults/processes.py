@@ -5,12 +5,28 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import IO
+
+
+class WorkerProcess(subprocess.Popen[bytes]):
+    """A worker; it logs to a file, for a pipe that nobody reads would fill up and stop it."""
+
+    def __init__(self, log: IO[bytes], environ: dict[str, str]) -> None:
+        command = [sys.executable, "-m", "afilsql", "worker", "--drain"]
+        super().__init__(command, env=environ, stdout=subprocess.DEVNULL, stderr=log)
+        self._log = log
+
+    def said(self) -> str:
+        """Everything it logged so far."""
+        self._log.seek(0)
+        return self._log.read().decode()
 
 
 @contextmanager
-def workers(count: int, database: str, api_url: str, **settings: str) -> Iterator[list[subprocess.Popen[str]]]:
+def workers(count: int, database: str, api_url: str, **settings: str) -> Iterator[list[WorkerProcess]]:
     """Start `afilsql worker --drain` processes; none outlives the block."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("AFILSQL_")} | {
         "AFILSQL_DATABASE_URL": database,
@@ -20,27 +36,21 @@ def workers(count: int, database: str, api_url: str, **settings: str) -> Iterato
         "AFILSQL_CONCURRENCY": "8",
         "AFILSQL_LOG_FORMAT": "json",
     }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "afilsql", "worker", "--drain"],
-            env=environ | {"AFILSQL_WORKER_NAME": f"worker-{n}"} | settings,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for n in range(count)
-    ]
-    try:
-        yield processes
-    finally:
-        for process in processes:
-            if process.poll() is None:
+    with ExitStack() as stack:
+        logs = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
+        processes = [
+            WorkerProcess(log, environ | {"AFILSQL_WORKER_NAME": f"worker-{n}"} | settings)
+            for n, log in enumerate(logs)
+        ]
+        try:
+            yield processes
+        finally:
+            for process in processes:
                 process.kill()
-            process.communicate()
+                process.wait()
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 40) -> int:
+def ended(process: WorkerProcess, seconds: float = 40) -> None:
     """Wait for the process; fail with what it said when it did not end well."""
-    _, said = process.communicate(timeout=seconds)
-    assert process.returncode == 0, said[-2000:]
-    return process.returncode
+    process.wait(timeout=seconds)
+    assert process.returncode == 0, process.said()[-2000:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox, Request
 from afilsql.sandbox import SandboxServer
-from tests.faults.processes import ended, workers
+from tests.faults.processes import WorkerProcess, ended, workers
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -42,7 +41,7 @@ def request(number: int) -> Request:
     return Request("sendmessage", {**chat, "message": f"{destination}/{number}"})
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], process: WorkerProcess, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the worker ended early"
