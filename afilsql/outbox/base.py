@@ -202,8 +202,8 @@ class Outbox(Protocol):
         Handing in the same results twice changes nothing the second time, so an exchange whose answer was
         lost can be repeated; its first set of claims then waits for the lease to run out.
 
-        A lease that ran out while sending leaves the outcome unknown: a get-method is queued again, a send
-        becomes `uncertain` (on_unknown "hold") or is queued again ("retry"), in both cases `failed` with
+        A lease that ran out while sending leaves the outcome unknown: a send becomes `uncertain` with
+        on_unknown "hold"; a get-method, and a send with "retry", is queued again, or `failed` with
         LEASE_EXPIRED once max_attempts is reached.
         """
 
