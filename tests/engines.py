@@ -27,6 +27,10 @@ class NoEngine(Exception):
 @contextmanager
 def server() -> Iterator[tuple[str, str]]:
     """Yield (name, url of the server's master database) of the first engine that is there."""
+    try:
+        import pyodbc  # noqa: F401
+    except ImportError as e:
+        raise NoEngine(f"pyodbc cannot be loaded ({e}): on Debian and Ubuntu, apt-get install unixodbc") from None
     if url := os.environ.get("AFILSQL_TEST_URL"):
         yield "AFILSQL_TEST_URL", url
     elif (PREFIX / "bin" / "postgres").exists():
