@@ -104,7 +104,7 @@ def _babelfish() -> Iterator[str]:
             conf.write(
                 f"listen_addresses = '127.0.0.1'\nport = {postgres}\nunix_socket_directories = '{folder}'\n"
                 "shared_preload_libraries = 'babelfishpg_tds'\nbabelfishpg_tds.listen_addresses = '127.0.0.1'\n"
-                f"babelfishpg_tds.port = {tds}\nfsync = off\nmax_connections = 200\n"
+                f"babelfishpg_tds.port = {tds}\nfsync = off\nautovacuum = off\nmax_connections = 200\n"
             )
         run("pg_ctl", "-D", str(data), "-l", str(data / "log"), "-w", "start")
         try:
