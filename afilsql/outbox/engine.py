@@ -76,7 +76,6 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None  # afilsql says BEGIN itself: IMMEDIATE where it will write
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")
 
     return engine.execution_options(schema_translate_map={schema.SCHEMA: None})
 

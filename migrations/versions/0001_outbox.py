@@ -123,6 +123,7 @@ def upgrade() -> None:
         sa.Column("http_status", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         schema=SCHEMA,
+        sqlite_autoincrement=True,  # an id is never used again, as on SQL Server
     )
     op.create_index(
         "ix_outbox_conversation",
@@ -203,7 +204,6 @@ def upgrade() -> None:
         sa.Column("error_code", sa.Unicode(length=100), nullable=True),
         sa.Column("detail", sa.Unicode(length=400), nullable=True),
         sa.Column("worker", sa.Unicode(length=128), nullable=False),
-        sa.ForeignKeyConstraint(["id"], ["afil.outbox.id"], name=op.f("fk_attempt_id_outbox")),
         sa.PrimaryKeyConstraint("id", "attempt", name=op.f("pk_attempt")),
         schema=SCHEMA,
     )
@@ -212,7 +212,6 @@ def upgrade() -> None:
         sa.Column("id", BigId, autoincrement=False, nullable=False),
         sa.Column("received_at", Time, nullable=False),
         sa.Column("body", sa.Unicode(), nullable=False),
-        sa.ForeignKeyConstraint(["id"], ["afil.outbox.id"], name=op.f("fk_response_id_outbox")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_response")),
         schema=SCHEMA,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from afilsql import deploy
+from afilsql.outbox.engine import create_engine
 
 pytestmark = pytest.mark.tsql
 
@@ -23,7 +23,10 @@ def example(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_the_example_in_the_header_runs(query: Any, path: Path) -> None:
+def test_the_example_in_the_header_runs(tsql_url: str, path: Path) -> None:
     text = example(path)
     assert f"afil.{path.stem}" in text
-    query(text)
+    engine = create_engine(tsql_url, autocommit=True)  # a connection of its own, as a DBA's
+    with engine.connect() as connection:
+        connection.exec_driver_sql(text)
+    engine.dispose()
