@@ -6,13 +6,10 @@ transaction, so a deployment that fails half-way leaves the database as it was.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
@@ -24,62 +21,9 @@ from afilsql.api.methods import ERROR_CODES
 from afilsql.errors import ConfigError, SchemaOutOfDate
 from afilsql.outbox import schema
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.sqlfiles import KINDS, SqlObject, data_folder, sql_objects, with_dependents
 
-#: Folders of sql/ in the order in which they are applied. Grants come last: DROP + CREATE loses them.
-FOLDERS = ("functions", "views", "procedures", "triggers", "grants")
 _LOCK = "afil.deploy"
-_KIND = {"functions": "FUNCTION", "views": "VIEW", "procedures": "PROCEDURE", "triggers": "TRIGGER"}
-
-
-@dataclass(frozen=True, slots=True)
-class SqlObject:
-    """One file of sql/: `kind` is its folder, `name` its stem, `batches` its text split at GO."""
-
-    kind: str
-    name: str
-    batches: tuple[str, ...]
-
-    @property
-    def key(self) -> str:
-        return f"{self.kind}/{self.name}"
-
-    @property
-    def checksum(self) -> str:
-        return hashlib.sha256("\nGO\n".join(self.batches).encode()).hexdigest()
-
-    @property
-    def requires_sqlserver(self) -> bool:
-        """True for a file that Babelfish refuses and whose header says so."""
-        return any("requires: sqlserver" in b for b in self.batches)
-
-
-def data_folder(name: str) -> Path:
-    """The folder `migrations` or `sql`: beside the package in a checkout, inside it in a wheel.
-
-    Raises:
-        ConfigError: The installation is incomplete.
-    """
-    package = Path(__file__).parent
-    for folder in (package / "_bundled" / name, package.parent / name):
-        if folder.is_dir():
-            return folder
-    raise ConfigError(f"the folder '{name}' is missing from this installation of afilsql: install it again")
-
-
-def sql_objects() -> list[SqlObject]:
-    """Every file of sql/, in the order of application."""
-    root = data_folder("sql")
-    return [
-        SqlObject(kind, path.stem, split_batches(path.read_text(encoding="utf-8")))
-        for kind in FOLDERS
-        for path in sorted((root / kind).glob("*.sql"))
-    ]
-
-
-def split_batches(text: str) -> tuple[str, ...]:
-    """Split T-SQL at its GO lines; empty batches are left out."""
-    batches = re.split(r"^\s*GO\s*;?\s*$", text, flags=re.MULTILINE | re.IGNORECASE)
-    return tuple(b.strip() for b in batches if b.strip())
 
 
 def migrate(url: str) -> list[str]:
@@ -115,8 +59,7 @@ def downgrade(url: str, revision: str) -> None:
     with _locked(url) as connection:
         if connection.dialect.name == "mssql":
             for obj in reversed(sql_objects()):
-                if obj.kind in _KIND:
-                    connection.exec_driver_sql(f"DROP {_KIND[obj.kind]} IF EXISTS afil.{obj.name}")
+                connection.exec_driver_sql(f"DROP {KINDS[obj.kind]} IF EXISTS afil.{obj.name}")
             if _has_table(connection, "sql_object"):
                 connection.execute(sa.delete(schema.sql_object))
         _alembic(connection, "downgrade", revision)
@@ -155,7 +98,7 @@ def script() -> str:
         "SET ANSI_NULLS, QUOTED_IDENTIFIER ON;\nGO\n"
         "IF OBJECT_ID(N'afil.outbox') IS NOT NULL\n"
         "    THROW 51020, 'afilsql is installed here already: upgrade it with `afilsql migrate`.', 1;\nGO\n"
-        "IF SCHEMA_ID(N'afil') IS NULL\n    EXEC (N'CREATE SCHEMA afil');\nGO\n"
+        "IF SCHEMA_ID(N'afil') IS NULL\n    EXEC (N'CREATE SCHEMA afil AUTHORIZATION dbo');\nGO\n"
     )
     config = _config()
     config.attributes["buffer"] = out
@@ -165,12 +108,8 @@ def script() -> str:
         out.write(f"INSERT INTO afil.error_code (code, meaning, handling) VALUES ({values});\n")
     out.write("GO\n")
     for obj in sql_objects():
-        for batch in obj.batches:
+        for batch in (*obj.batches, *obj.grants, _registration(obj)):
             out.write(f"{batch}\nGO\n")
-        out.write(
-            "INSERT INTO afil.sql_object (name, checksum, applied_at) "
-            f"VALUES ({_literal(obj.key)}, '{obj.checksum}', SYSUTCDATETIME());\nGO\n"
-        )
     return out.getvalue()
 
 
@@ -193,7 +132,7 @@ def _locked(url: str) -> Iterator[sa.Connection]:
                         "IF @got < 0 THROW 51010, 'Another deployer has held the lock for a minute: try again.', 1;"
                     )
                     if connection.exec_driver_sql("SELECT SCHEMA_ID(N'afil')").scalar() is None:
-                        connection.exec_driver_sql("CREATE SCHEMA afil")
+                        connection.exec_driver_sql("CREATE SCHEMA afil AUTHORIZATION dbo")
                     yield connection
             else:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -245,34 +184,43 @@ def _sync_error_codes(connection: sa.Connection) -> list[str]:
 
 
 def _apply_objects(connection: sa.Connection) -> list[str]:
-    """Apply the files whose text changed; on any change the grants again, for DROP + CREATE loses them."""
+    """Apply the files whose text changed, and those built on them."""
     table = schema.sql_object
     babelfish = is_babelfish(connection)
     have = {r.name: r.checksum for r in connection.execute(sa.select(table.c.name, table.c.checksum))}
-    done: list[str] = []
-    for obj in sql_objects():
-        if babelfish and obj.requires_sqlserver:
-            continue
-        changed = have.get(obj.key) != obj.checksum
-        if not changed and not (obj.kind == "grants" and done):
-            continue
-        for batch in obj.batches:
-            _apply_batch(connection, obj, batch, babelfish)
-        if changed:
-            connection.execute(sa.delete(table).where(table.c.name == obj.key))
-            connection.exec_driver_sql(
-                "INSERT INTO afil.sql_object (name, checksum, applied_at) VALUES (?, ?, SYSUTCDATETIME())",
-                (obj.key, obj.checksum),
-            )
-            done.append(f"applied {obj.key}")
-    return done
+    objects = [o for o in sql_objects() if not (babelfish and o.requires_sqlserver)]
+    todo = with_dependents([o for o in objects if have.get(o.key) != o.checksum], objects)
+    gone = sorted(have.keys() - {o.key for o in objects})
+    if babelfish:  # it has no CREATE OR ALTER, and drops nothing that others are built on
+        for obj in reversed(todo):
+            connection.exec_driver_sql(f"DROP {KINDS[obj.kind]} IF EXISTS afil.{obj.name}")
+    for key in gone:
+        kind, _, name = key.partition("/")
+        connection.exec_driver_sql(f"DROP {KINDS[kind]} IF EXISTS afil.{name}")
+        connection.execute(sa.delete(table).where(table.c.name == key))
+    for obj in todo:
+        for batch in (*obj.batches, *obj.grants):
+            connection.exec_driver_sql(for_babelfish(batch, obj.kind) if babelfish else batch)
+        connection.execute(sa.delete(table).where(table.c.name == obj.key))
+        connection.exec_driver_sql(_registration(obj))
+    return [f"dropped {key}" for key in gone] + [f"applied {obj.key}" for obj in todo]
 
 
-def _apply_batch(connection: sa.Connection, obj: SqlObject, batch: str, babelfish: bool) -> None:
-    if babelfish and obj.kind in _KIND and re.search(r"\bCREATE OR ALTER\b", batch):
-        connection.exec_driver_sql(f"DROP {_KIND[obj.kind]} IF EXISTS afil.{obj.name}")
-        batch = re.sub(r"\bCREATE OR ALTER\b", "CREATE", batch, count=1)
-    connection.exec_driver_sql(batch)
+def for_babelfish(batch: str, kind: str) -> str:
+    """A batch in the words of Babelfish: no CREATE OR ALTER, and EXECUTE on functions that return tables."""
+    if kind == "functions" and batch.startswith("GRANT SELECT"):
+        return batch.replace("GRANT SELECT", "GRANT EXECUTE", 1)
+    return re.sub(r"\bCREATE OR ALTER\b", "CREATE", batch, count=1)
+
+
+def _registration(obj: SqlObject) -> str:
+    """The statement that notes an object as applied; afil.help reads it."""
+    roles = ", ".join(obj.roles) or "none"
+    values = (obj.key, obj.name, KINDS[obj.kind].lower(), roles, obj.summary, obj.example, obj.header, obj.checksum)
+    return (
+        "INSERT INTO afil.sql_object (name, object_name, kind, grants, summary, example, header, checksum, applied_at)\n"
+        f"VALUES ({', '.join(_literal(v) for v in values)}, SYSUTCDATETIME());"
+    )
 
 
 def _object_drift(connection: sa.Connection) -> list[str]:
@@ -291,7 +239,7 @@ def _object_drift(connection: sa.Connection) -> list[str]:
             found.append(f"{obj.key} has not been applied")
         elif have[obj.key] != obj.checksum:
             found.append(f"{obj.key} is another version")
-        elif obj.kind in _KIND and obj.name.lower() not in there:
+        elif obj.name.lower() not in there:
             found.append(f"{obj.key} was dropped from the database")
     return found
 

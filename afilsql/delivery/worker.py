@@ -18,6 +18,7 @@ from afilsql.delivery import events
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.senders import Caller, ClientFor, Done, SenderPool
+from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Outbox, Result
 
 __all__ = ["Totals", "Until", "Worker", "utcnow"]
@@ -30,6 +31,8 @@ LINGER = 0.015
 IDLE_FIRST, IDLE_LAST = 0.1, 2.0
 OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
 HEARTBEAT = 10.0
+#: Seconds between two purges of what the retention settings no longer keep, and between batches of one.
+TIDY, TIDY_AGAIN = 60.0, 1.0
 
 
 def utcnow() -> datetime:
@@ -77,6 +80,7 @@ class Worker:
         self._on_event = on_event
         self._monotonic = monotonic
         self._caller = Caller(client_for, on_unknown=on_unknown, clock=clock, monotonic=monotonic, random=random)
+        self._outbox = outbox
         self._handover = Handover(
             outbox,
             name=name,
@@ -90,6 +94,7 @@ class Worker:
         self._stop_asked = False
         self._outage_delay = OUTAGE_FIRST
         self._idle_delay = IDLE_FIRST
+        self._tidy_at = monotonic() + TIDY
 
     def stop(self) -> None:
         """Take no more rows, finish those in flight, return from `run`. Safe in a signal handler; may be repeated."""
@@ -130,6 +135,7 @@ class Worker:
             elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
                 return
             elif not self._stop_asked:
+                self._tidy()
                 self._collect(self._pause(answer))
 
     def _finish(self) -> None:
@@ -215,6 +221,16 @@ class Worker:
             ended += 1
             if early and ended == 1:
                 end = min(end, self._monotonic() + LINGER)
+
+    def _tidy(self) -> None:
+        """Purge a batch of old requests now and then, between exchanges."""
+        if self._monotonic() < self._tidy_at:
+            return
+        try:
+            more = self._outbox.apply_retention()
+        except DatabaseError:  # an outage is the exchange's to notice, and nothing is lost by purging later
+            more = False
+        self._tidy_at = self._monotonic() + (TIDY_AGAIN if more else TIDY)
 
     def _sit_out(self, at_most: float = OUTAGE_LAST) -> None:
         """Wait before the database is tried again, however many calls end meanwhile."""

@@ -202,9 +202,9 @@ class Outbox(Protocol):
         Handing in the same results twice changes nothing the second time, so an exchange whose answer was
         lost can be repeated; its first set of claims then waits for the lease to run out.
 
-        A lease that ran out while sending leaves the outcome unknown: a send becomes `uncertain` with
-        on_unknown "hold"; a get-method, and a send with "retry", is queued again, or `failed` with
-        LEASE_EXPIRED once max_attempts is reached.
+        A lease that ran out while sending leaves the outcome unknown. A send becomes `uncertain` with on_unknown
+        "hold"; with "retry" it is queued again, and `uncertain` once max_attempts is reached. A get-method is queued
+        again, and `failed` once max_attempts is reached. The row's code is LEASE_EXPIRED.
         """
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
@@ -227,6 +227,9 @@ class Outbox(Protocol):
 
     def release_account(self, account: str) -> bool:
         """Take its rows again; False when it was not held."""
+
+    def apply_retention(self) -> bool:
+        """Purge a batch of what the retention settings no longer keep; return True when another would find more."""
 
     def status(self) -> QueueStatus:
         """Counts, oldest age, held accounts, workers."""

@@ -56,6 +56,7 @@ outbox = sa.Table(
     sa.Column("completed_at", Time),
     sa.Column("error_code", sa.Unicode(100)),
     sa.Column("http_status", sa.Integer),
+    sa.Column("notification", sa.Unicode(128)),
     sqlite_autoincrement=True,  # an id is never used again, as on SQL Server
 )
 
@@ -64,21 +65,38 @@ outbox = sa.Table(
 #   turn 0     in line, not looked at yet
 #   turn 1     its conversation's turn: queued and ready, sending, or waiting for a retry
 #   turn 2     behind another row of its conversation
+#   turn 3     its account is held
 #   turn NULL  not in line: finished, or a future send_at
-# Requests enter with 0; only exchange moves rows on, one conversation at a time has at most one 1.
-# A row that leaves the line sets the next one (lowest id of turn 2) back to 0.
-# The indexes are filtered, so finished rows weigh nothing.
-def _live(name: str, *columns: str, where: str) -> sa.Index:
+# Requests enter with 0; only exchange moves rows on, and a conversation has at most one row of turn 1.
+# A row that leaves the line sets the next one (lowest id of turn 2) back to 0; so does releasing an account with 3.
+# The indexes are filtered, so finished rows weigh nothing on those of waiting ones; what they include lets
+# afil.queue_status count without reading the rows.
+def _filtered(name: str, *columns: str, where: str, include: tuple[str, ...] = ()) -> sa.Index:
     condition = sa.text(where)
-    return sa.Index(name, *(outbox.c[c] for c in columns), mssql_where=condition, sqlite_where=condition)
+    keys = (outbox.c[c] for c in columns)
+    return sa.Index(name, *keys, mssql_where=condition, sqlite_where=condition, mssql_include=include)
 
 
-_live("ix_outbox_queued", "turn", "priority", "id", where="status = 'queued'")
-_live("ix_outbox_scheduled", "due_at", where="status = 'scheduled'")
-_live("ix_outbox_sending", "lease_until", where="status = 'sending'")
-_live("ix_outbox_conversation", "conversation", "turn", "id", where="turn IS NOT NULL")
-sa.Index("ix_outbox_status", outbox.c.status, outbox.c.id)
-sa.Index("uq_outbox_request_id", outbox.c.request_id, unique=True)
+_filtered(
+    "ix_outbox_queued",
+    "turn",
+    "priority",
+    "id",
+    where="status = 'queued'",
+    include=("account", "method", "due_at"),
+)
+_filtered("ix_outbox_scheduled", "turn", "due_at", where="status = 'scheduled'")
+_filtered("ix_outbox_sending", "lease_id", "lease_until", where="status = 'sending'")
+_filtered("ix_outbox_conversation", "conversation", "turn", "id", where="turn IS NOT NULL")
+_filtered(
+    "ix_outbox_finished",
+    "status",
+    "completed_at",
+    "id",
+    where="completed_at IS NOT NULL",
+    include=("account", "method"),
+)
+sa.Index("ix_outbox_created_by_created_at", outbox.c.created_by, outbox.c.created_at)
 sa.Index(
     "uq_outbox_account_dedup_key",
     outbox.c.account,
@@ -129,6 +147,7 @@ def _message_columns() -> list[sa.Column[object]]:
         sa.Column("sent", sa.Boolean),
         sa.Column("status", sa.Unicode(50)),
         sa.Column("datetime", sa.Unicode(50)),
+        sa.Column("dated_at", Time),
         sa.Column("updated_at", Time, nullable=False),
     ]
 
@@ -189,6 +208,34 @@ setting = sa.Table(
     metadata,
     sa.Column("name", Name, primary_key=True),
     sa.Column("value", sa.Unicode(400), nullable=False),
+    sa.Column("lowest", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("highest", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("meaning", sa.Unicode(400), nullable=False, server_default=""),
+)
+
+#: A trigger on a user's table, as afil.create_notification was told; kept to be shown, checked and rebuilt.
+notification = sa.Table(
+    "notification",
+    metadata,
+    sa.Column("name", sa.Unicode(100), primary_key=True),
+    sa.Column("table_schema", sa.Unicode(128), nullable=False),
+    sa.Column("table_name", sa.Unicode(128), nullable=False),
+    sa.Column("on_insert", sa.Boolean, nullable=False),
+    sa.Column("on_update", sa.Boolean, nullable=False),
+    sa.Column("on_delete", sa.Boolean, nullable=False),
+    sa.Column("changed_columns", sa.Unicode),
+    sa.Column("condition", sa.Unicode),
+    sa.Column("account", sa.Unicode(128), nullable=False),
+    sa.Column("platform", sa.Unicode(20), nullable=False),
+    sa.Column("platformid", sa.Unicode(4000), nullable=False),
+    sa.Column("destination", sa.Unicode(4000), nullable=False),
+    sa.Column("message", Text),
+    sa.Column("type", sa.Unicode(20)),
+    sa.Column("fileurl", sa.Unicode(4000)),
+    sa.Column("dedup", sa.Unicode(4000)),
+    sa.Column("priority", sa.SmallInteger().with_variant(mssql.TINYINT, "mssql"), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("created_by", sa.Unicode(128), nullable=False),
 )
 
 event_log = sa.Table(
@@ -200,14 +247,12 @@ event_log = sa.Table(
     sa.Column("detail", sa.Unicode(1000)),
 )
 
-#: What `afilsql migrate` last applied of sql/: reapplied when the file's checksum is another.
+#: What `afilsql migrate` last applied of sql/: reapplied when the file's checksum is another. afil.help shows the rest.
 sql_object = sa.Table(
     "sql_object",
     metadata,
     sa.Column("name", sa.Unicode(200), primary_key=True),
     sa.Column("checksum", sa.String(64), nullable=False),
     sa.Column("applied_at", Time, nullable=False),
+    *(sa.Column(name, Text) for name in ("object_name", "kind", "grants", "summary", "example", "header")),
 )
-
-#: What a new database starts with; afil.configure changes it.
-SETTINGS = {"max_attempts": "8"}

@@ -35,6 +35,9 @@ from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.sqlite_exchange import Exchange, stored, time_of
 from afilsql.outbox.validate import validate, validate_all, validate_exchange
 
+#: Requests deleted in one transaction by apply_retention.
+PURGE_BATCH = 500
+
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _LISTS = {
     "channels": ("chat_channel", "platform, platformid"),
@@ -159,6 +162,8 @@ class SqliteOutbox:
             rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
         for row in rows:
             row["updated_at"] = time_of(row["updated_at"])
+            if row.get("dated_at") is not None:
+                row["dated_at"] = time_of(row["dated_at"])
             if row.get("sent") is not None:
                 row["sent"] = bool(row["sent"])
         return rows
@@ -187,6 +192,27 @@ class SqliteOutbox:
             if released:
                 Exchange(cursor, "", self._clock()).log("account_released", account)
             return released
+
+    def apply_retention(self) -> bool:
+        with self._write() as cursor:
+            kept = {
+                r["name"]: int(r["value"])
+                for r in cursor.execute("SELECT name, value FROM setting WHERE name LIKE 'retention%'")
+            }
+            more = False
+            for status, days in (
+                ("sent", kept["retention_days_sent"]),
+                ("failed", kept["retention_days_failed"]),
+                ("cancelled", kept["retention_days_failed"]),
+            ):
+                if days:
+                    before = stored(self._clock() - timedelta(days=days))
+                    more |= _purge(cursor, status, before) == PURGE_BATCH
+            if kept["retention_days_log"]:
+                before = stored(self._clock() - timedelta(days=kept["retention_days_log"]))
+                cursor.execute("DELETE FROM event_log WHERE logged_at < ?", (before,))
+            cursor.execute("DELETE FROM worker WHERE seen_at < ?", (stored(self._clock() - timedelta(days=7)),))
+            return more
 
     def status(self) -> QueueStatus:
         now = self._clock()
@@ -237,6 +263,18 @@ class SqliteOutbox:
                 cursor.connection.rollback()
                 raise
             cursor.execute("COMMIT")
+
+
+def _purge(cursor: sqlite3.Cursor, status: str, before: str) -> int:
+    """Delete a batch of finished requests with their tries and answers; return how many."""
+    found = cursor.execute(
+        "SELECT id FROM outbox WHERE status = ? AND completed_at IS NOT NULL AND completed_at <= ? "
+        "ORDER BY completed_at LIMIT ?",
+        (status, before, PURGE_BATCH),
+    ).fetchall()
+    for table in ("attempt", "response", "outbox"):
+        cursor.executemany(f"DELETE FROM {table} WHERE id = ?", [(row["id"],) for row in found])
+    return len(found)
 
 
 def _default_tries(cursor: sqlite3.Cursor) -> int:

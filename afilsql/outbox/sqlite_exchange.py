@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ _WIDTH = {
     "datetime": 50,
 }
 _LIST_COLUMNS = ("platform", "platformid", "destination", "name", "message", "messageid", "sent", "status", "datetime")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def stored(time: datetime) -> str:
@@ -36,6 +38,17 @@ def time_of(text: str) -> datetime:
 def _cut(value: Any, width: int | None) -> Any:
     """Text shortened to its column; anything else as it is."""
     return value[:width] if isinstance(value, str) else value
+
+
+def _dated_at(text: Any) -> str | None:
+    """The `datetime` of a chat or message as stored where it is an ISO 8601 time, else None."""
+    if not isinstance(text, str) or not _ISO_DATE.match(text):
+        return None
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return stored(time if time.tzinfo else time.replace(tzinfo=UTC))
 
 
 class Exchange:
@@ -163,31 +176,38 @@ class Exchange:
 
     def _save_rows(self, r: Result, account: str) -> None:
         rows = [
-            {k: _cut(row.get(k), _WIDTH.get(k)) for k in _LIST_COLUMNS} | {"account": account, "now": self._now}
+            {k: _cut(row.get(k), _WIDTH.get(k)) for k in _LIST_COLUMNS}
+            | {"account": account, "now": self._now, "dated_at": _dated_at(row.get("datetime"))}
             for row in r.rows
         ]
         if r.kind_of_rows == "channels":
             self._cursor.executemany(
-                "INSERT OR REPLACE INTO chat_channel (account, platform, platformid, name, updated_at) "
-                "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), :name, :now)",
+                "INSERT INTO chat_channel (account, platform, platformid, name, updated_at) "
+                "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), :name, :now) "
+                "ON CONFLICT DO UPDATE SET name = excluded.name, updated_at = excluded.updated_at "
+                "WHERE name IS NOT excluded.name",
                 rows,
             )
             return
-        table = "chat" if r.kind_of_rows == "chats" else "chat_message"
+        columns = "(account, platform, platformid, destination, message, messageid, sent, status, datetime, dated_at, updated_at)"
         values = (
             "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), COALESCE(:destination, ''), "
-            ":message, :messageid, :sent, :status, :datetime, :now)"
+            ":message, :messageid, :sent, :status, :datetime, :dated_at, :now)"
         )
-        columns = "(account, platform, platformid, destination, message, messageid, sent, status, datetime, updated_at)"
-        if table == "chat":
-            self._cursor.executemany(f"INSERT OR REPLACE INTO chat {columns} {values}", rows)
-            return
+        if r.kind_of_rows == "chats":
+            key, told = "(account, platform, platformid, destination)", ("message", "messageid")
+        else:
+            key, told = (
+                "(account, platform, platformid, messageid) WHERE messageid IS NOT NULL",
+                ("destination", "message"),
+            )
+            rows = [row for row in rows if row.get("messageid") is not None or not self._known(row)]
+        told += ("sent", "status", "datetime")
+        table = "chat" if r.kind_of_rows == "chats" else "chat_message"
+        set_ = ", ".join(f"{c} = excluded.{c}" for c in (*told, "dated_at", "updated_at"))
+        differs = " OR ".join(f"{table}.{c} IS NOT excluded.{c}" for c in told)
         self._cursor.executemany(
-            f"INSERT INTO chat_message {columns} {values} "
-            "ON CONFLICT (account, platform, platformid, messageid) WHERE messageid IS NOT NULL DO UPDATE SET "
-            "destination = excluded.destination, message = excluded.message, sent = excluded.sent, "
-            "status = excluded.status, datetime = excluded.datetime, updated_at = excluded.updated_at",
-            [row for row in rows if row.get("messageid") is not None or not self._known(row)],
+            f"INSERT INTO {table} {columns} {values} ON CONFLICT {key} DO UPDATE SET {set_} WHERE {differs}", rows
         )
 
     def _known(self, row: dict[str, object]) -> bool:
@@ -210,10 +230,11 @@ class Exchange:
         ).fetchall()
         freed: list[str] = []
         for row in expired:
-            if METHODS[row["method"]].is_send and on_unknown == "hold":
-                status = "uncertain"
+            exhausted = row["attempts"] >= row["max_attempts"]
+            if METHODS[row["method"]].is_send:
+                status = "uncertain" if exhausted or on_unknown == "hold" else "queued"
             else:
-                status = "failed" if row["attempts"] >= row["max_attempts"] else "queued"
+                status = "failed" if exhausted else "queued"
             detail = "the worker that held the row stopped answering"
             self._record(row["id"], row["attempts"], self._now, 0, None, "LEASE_EXPIRED", detail)
             queued = status == "queued"

@@ -79,11 +79,12 @@ class SqlServerOutbox:
         self._unanswered.append(lease)
         with self._cursor() as cursor:
             cursor.execute(
-                "EXEC afil.exchange @worker = ?, @results = ?, @take = ?, @renew = ?, "
+                "EXEC afil.exchange @worker = ?, @results = ?, @bodies = ?, @take = ?, @renew = ?, "
                 "@lease_seconds = ?, @on_unknown = ?, @lease_id = ?, @abandoned = ?",
                 (
                     worker,
-                    _json([_result(r) for r in results]) if results else None,
+                    _json([_result(n, r) for n, r in enumerate(results)]) if results else None,
+                    _json([r.body for r in results]) if results else None,
                     take,
                     _json([str(r) for r in renew]) if renew else None,
                     lease_seconds,
@@ -142,14 +143,17 @@ class SqlServerOutbox:
 
     def hold_account(self, account: str, reason: str) -> None:
         with self._cursor() as cursor:
-            cursor.execute("EXEC afil.hold_account @account = ?, @reason = ?", (account, reason))
+            cursor.execute("EXEC afil.pause @account = ?, @reason = ?", (account, reason))
 
     def release_account(self, account: str) -> bool:
         return bool(self._scalar("EXEC afil.release_account @account = ?", account))
 
+    def apply_retention(self) -> bool:
+        return bool(self._row("EXEC afil.apply_retention").more)
+
     def status(self) -> QueueStatus:
         with self._cursor() as cursor:
-            found = cursor.execute("SELECT status, items, oldest_due_at FROM afil.queue_status").fetchall()
+            found = cursor.execute("SELECT status, items, oldest_due_at FROM afil.item_counts").fetchall()
             now = cursor.execute("SELECT SYSUTCDATETIME()").fetchone()[0]
             held = cursor.execute("SELECT name, held_reason FROM afil.held_accounts ORDER BY name").fetchall()
             workers = cursor.execute("SELECT name, seen_at FROM afil.workers ORDER BY seen_at DESC").fetchall()
@@ -169,9 +173,16 @@ class SqlServerOutbox:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _scalar(self, sql: str, *values: object) -> Any:
+    def _row(self, sql: str, *values: object) -> Any:
+        """The first row of the first result set; an error after it surfaces only at nextset."""
         with self._cursor() as cursor:
-            return cursor.execute(sql, values).fetchone()[0]
+            row = cursor.execute(sql, values).fetchone()
+            while cursor.nextset():
+                pass
+            return row
+
+    def _scalar(self, sql: str, *values: object) -> Any:
+        return self._row(sql, *values)[0]
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -210,8 +221,9 @@ def _request(r: Request) -> dict[str, object]:
     return body
 
 
-def _result(r: Result) -> dict[str, object]:
-    body: dict[str, object] = {
+def _result(n: int, r: Result) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "n": n,
         "id": r.id,
         "lease_id": str(r.lease_id),
         "attempt": r.attempt,
@@ -221,12 +233,10 @@ def _result(r: Result) -> dict[str, object]:
         "http_status": r.http_status,
         "error_code": r.error_code and r.error_code[:100],
         "detail": r.detail and r.detail[:400],
-        "body": r.body,
         "retry_ms": int(r.retry_in * 1000),
+        "list": r.kind_of_rows,
     }
-    if r.kind_of_rows:
-        body |= {"list": r.kind_of_rows, "list_rows": [dict(row) for row in r.rows]}
-    return {k: v for k, v in body.items() if v is not None}
+    return {k: v for k, v in fields.items() if v is not None}
 
 
 def _claim(row: Any) -> Claim:

@@ -140,13 +140,14 @@ def upgrade() -> None:
         ["turn", "priority", "id"],
         unique=False,
         schema=SCHEMA,
+        mssql_include=["account", "method", "due_at"],
         mssql_where=sa.text("status = 'queued'"),
         sqlite_where=sa.text("status = 'queued'"),
     )
     op.create_index(
         "ix_outbox_scheduled",
         "outbox",
-        ["due_at"],
+        ["turn", "due_at"],
         unique=False,
         schema=SCHEMA,
         mssql_where=sa.text("status = 'scheduled'"),
@@ -155,14 +156,22 @@ def upgrade() -> None:
     op.create_index(
         "ix_outbox_sending",
         "outbox",
-        ["lease_until"],
+        ["lease_id", "lease_until"],
         unique=False,
         schema=SCHEMA,
         mssql_where=sa.text("status = 'sending'"),
         sqlite_where=sa.text("status = 'sending'"),
     )
-    op.create_index("uq_outbox_request_id", "outbox", ["request_id"], unique=True, schema=SCHEMA)
-    op.create_index("ix_outbox_status", "outbox", ["status", "id"], unique=False, schema=SCHEMA)
+    op.create_index(
+        "ix_outbox_finished",
+        "outbox",
+        ["status", "completed_at", "id"],
+        unique=False,
+        schema=SCHEMA,
+        mssql_include=["account", "method"],
+        mssql_where=sa.text("completed_at IS NOT NULL"),
+        sqlite_where=sa.text("completed_at IS NOT NULL"),
+    )
     op.create_index(
         "uq_outbox_account_dedup_key",
         "outbox",

@@ -1,41 +1,21 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-The text of a JSON string that OPENJSON returned. SQL Server returns it decoded; Babelfish 4.3 leaves the escapes
-in (\" \\ \n and so on), and there this function takes them out.
+The text of a JSON string that OPENJSON returned. SQL Server returns it decoded; Babelfish 4.3 leaves the escapes in,
+and there they are taken out.
 
-SELECT afil.json_text(value) FROM OPENJSON(N'["a \"quoted\" word"]');
+SELECT t.text FROM OPENJSON(N'["a \"quoted\" word"]') AS j CROSS APPLY afil.json_text(j.value) AS t;
 
-Returns  nvarchar(max)
+Returns  a row: text nvarchar(max)
 Errors   none
 Grants   none
 */
 CREATE OR ALTER FUNCTION afil.json_text (@value NVARCHAR(MAX))
-RETURNS NVARCHAR(MAX)
-AS
-BEGIN
-    IF @value IS NULL OR CHARINDEX(N'\', @value) = 0
-        RETURN @value;
-    IF (SELECT TOP (1) LEN(value) FROM OPENJSON(N'["\\"]')) = 1
-        RETURN @value;
-
-    /* Control characters never stand raw in JSON, so a pair of them can stand in for the escaped backslash. */
-    DECLARE @backslash NVARCHAR(2) = NCHAR(1) + NCHAR(2), @control INT = 1;
-    SET @value = REPLACE(@value, N'\\', @backslash);
-    SET @value = REPLACE(REPLACE(REPLACE(@value, N'\"', N'"'), N'\/', N'/'), N'\t', NCHAR(9));
-    SET @value = REPLACE(REPLACE(@value, N'\n', NCHAR(10)), N'\r', NCHAR(13));
-    SET @value = REPLACE(REPLACE(@value, N'\b', NCHAR(8)), N'\f', NCHAR(12));
-    WHILE @control < 32 AND CHARINDEX(N'\u00', @value) > 0
-    BEGIN
-        SET @value = REPLACE(
-                @value,
-                N'\u00' +
-                CASE WHEN @control < 16 THEN N'0' ELSE N'1' END +
-                SUBSTRING(N'0123456789abcdef', @control % 16 + 1, 1),
-                NCHAR(@control)
-            );
-        SET @control = @control + 1;
-    END;
-    RETURN REPLACE(@value, @backslash, N'\');
-END;
+RETURNS TABLE AS RETURN (
+    SELECT
+        CASE
+            WHEN CHARINDEX(N'\', @value) = 0 OR SERVERPROPERTY('Babelfish') IS NULL THEN @value
+            ELSE afil.json_unescape(@value)
+        END AS text
+);
 GO

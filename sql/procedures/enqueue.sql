@@ -6,10 +6,13 @@ Check one request and write it to the outbox. Internal: the six request procedur
 Parameters are wider than the columns, because T-SQL cuts an argument to its parameter's width without a word;
 here a value that is too long is refused by name.
 
+XACT_ABORT stays as the caller has it: one INSERT is whole or not there anyway, and with XACT_ABORT a refused message
+would doom the caller's transaction, whose fate is the caller's to decide.
+
 EXEC afil.enqueue @method = 'getchatchannels';
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   none
 */
 CREATE OR ALTER PROCEDURE afil.enqueue
@@ -25,28 +28,28 @@ CREATE OR ALTER PROCEDURE afil.enqueue
     @priority INT = 5,
     @send_at DATETIME2(3) = NULL,
     @dedup_key NVARCHAR(4000) = NULL,
-    @max_attempts INT = NULL,
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @fault NVARCHAR(2000);
+    SET NOCOUNT ON;
+    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
 
-    SET @fault = afil.request_fault(
-            @method,
-            @platform,
-            @platformid,
-            @destination,
-            @message,
-            @type,
-            @fileurl,
-            @thumburl,
-            @account,
-            @priority,
-            @dedup_key,
-            @max_attempts
-        );
+    SELECT @fault = fault, @platform = platform, @type = type, @conversation = LEFT(conversation, 460)
+    FROM afil.request_check(
+        @method,
+        @platform,
+        @platformid,
+        @destination,
+        @message,
+        @type,
+        @fileurl,
+        @thumburl,
+        @account,
+        @priority,
+        @dedup_key,
+        NULL
+    );
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
 
@@ -56,8 +59,8 @@ BEGIN
     IF @id IS NOT NULL
         RETURN 0;
 
-    IF @max_attempts IS NULL
-        SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
+    EXEC afil.check_quota @adding = 1;
+    SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
 
     INSERT INTO afil.outbox (
         request_id,
@@ -97,9 +100,9 @@ BEGIN
         CASE WHEN @send_at > @now THEN NULL ELSE 0 END,
         CASE WHEN @send_at > @now THEN @send_at ELSE @now END,
         0,
-        COALESCE(@max_attempts, 8),
+        @max_attempts,
         @dedup_key,
-        afil.conversation_key(@account, @platform, @platformid, @destination),
+        @conversation,
         @now,
         SUSER_SNAME()
     );

@@ -6,7 +6,9 @@ Write back what became of the rows a worker was given. Part of afil.exchange, in
 A result counts only while its lease and its attempt are still the row's: a worker that lost its lease changes
 nothing, and the same result twice changes nothing the second time.
 
-EXEC afil.exchange_complete @worker = N'example', @results = N'[]', @now = '2026-01-01';
+The answers come apart from the results, by place: read as a plain array they have no limit of length on any engine.
+
+EXEC afil.exchange_complete @worker = N'example', @results = N'[]', @bodies = N'[]', @now = '2026-01-01';
 
 Returns  @lost OUTPUT, the ids whose lease had passed to another, as a JSON array (the first 150) or NULL; 0
 Errors   none of its own
@@ -15,13 +17,14 @@ Grants   none
 CREATE OR ALTER PROCEDURE afil.exchange_complete
     @worker NVARCHAR(128),
     @results NVARCHAR(MAX),
+    @bodies NVARCHAR(MAX),
     @now DATETIME2(3),
     @lost NVARCHAR(4000) = NULL OUTPUT
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
     DECLARE @result TABLE (
-        n INT NOT NULL PRIMARY KEY IDENTITY,
+        n INT NOT NULL PRIMARY KEY,
         id BIGINT NOT NULL,
         lease_id UNIQUEIDENTIFIER NOT NULL,
         attempt INT NOT NULL,
@@ -31,10 +34,8 @@ BEGIN
         http_status INT NULL,
         error_code NVARCHAR(100) NULL,
         detail NVARCHAR(400) NULL,
-        body NVARCHAR(MAX) NULL,
-        retry_ms BIGINT NULL,
-        list VARCHAR(10) NULL,
-        list_rows NVARCHAR(MAX) NULL
+        retry_ms INT NULL,
+        list VARCHAR(10) NULL
     );
     DECLARE @done TABLE (
         id BIGINT NOT NULL PRIMARY KEY,
@@ -43,8 +44,10 @@ BEGIN
         account NVARCHAR(128) NOT NULL,
         conversation NVARCHAR(460) NOT NULL
     );
+    DECLARE @results_count INT, @done_count INT;
 
     INSERT INTO @result (
+        n,
         id,
         lease_id,
         attempt,
@@ -54,27 +57,24 @@ BEGIN
         http_status,
         error_code,
         detail,
-        body,
         retry_ms,
-        list,
-        list_rows
+        list
     )
     SELECT
-        id,
-        lease_id,
-        attempt,
-        kind,
-        started_at,
-        duration_ms,
-        http_status,
-        afil.json_text(error_code),
-        afil.json_text(detail),
-        afil.json_text((SELECT k.value FROM OPENJSON(j.value) AS k WHERE k.[key] = N'body')),
-        retry_ms,
-        list,
-        (SELECT k.value FROM OPENJSON(j.value) AS k WHERE k.[key] = N'list_rows')
-    FROM OPENJSON(@results) AS j
-    CROSS APPLY OPENJSON(j.value) WITH (
+        v.n,
+        v.id,
+        v.lease_id,
+        v.attempt,
+        v.kind,
+        v.started_at,
+        v.duration_ms,
+        v.http_status,
+        e.text,
+        d.text,
+        v.retry_ms,
+        v.list
+    FROM OPENJSON(@results) WITH (
+        n INT,
         id BIGINT,
         lease_id UNIQUEIDENTIFIER,
         attempt INT,
@@ -82,11 +82,14 @@ BEGIN
         started_at DATETIME2(3),
         duration_ms INT,
         http_status INT,
-        error_code NVARCHAR(100),
-        detail NVARCHAR(400),
-        retry_ms BIGINT,
+        error_code NVARCHAR(1000),
+        detail NVARCHAR(4000),
+        retry_ms INT,
         list VARCHAR(10)
-    ) AS v;
+    ) AS v
+    CROSS APPLY afil.json_text(v.error_code) AS e
+    CROSS APPLY afil.json_text(v.detail) AS d;
+    SET @results_count = @@ROWCOUNT;
 
     INSERT INTO @done (id, n, kind, account, conversation)
     SELECT o.id, r.n, r.kind, o.account, o.conversation
@@ -96,21 +99,22 @@ BEGIN
         AND o.lease_id = r.lease_id
         AND o.attempts = r.attempt
         AND NOT EXISTS (SELECT 1 FROM @result AS e WHERE e.id = r.id AND e.n < r.n);
+    SET @done_count = @@ROWCOUNT;
 
     UPDATE o
     SET
-        status = CASE d.kind
+        status = CASE r.kind
             WHEN 'retry' THEN 'scheduled'
             WHEN 'release' THEN 'queued'
             WHEN 'hold' THEN 'queued'
-            ELSE d.kind
+            ELSE r.kind
         END,
-        attempts = CASE WHEN d.kind IN ('release', 'hold') THEN o.attempts - 1 ELSE o.attempts END,
-        turn = CASE WHEN d.kind IN ('retry', 'release', 'hold') THEN 1 ELSE NULL END,
-        due_at = CASE WHEN d.kind = 'retry' THEN DATEADD(MILLISECOND, CAST(r.retry_ms AS INT), @now) ELSE o.due_at END,
-        completed_at = CASE WHEN d.kind IN ('sent', 'failed', 'uncertain') THEN @now ELSE NULL END,
-        error_code = CASE WHEN d.kind = 'release' THEN o.error_code ELSE r.error_code END,
-        http_status = CASE WHEN d.kind = 'release' THEN o.http_status ELSE r.http_status END,
+        attempts = CASE WHEN r.kind IN ('release', 'hold') THEN o.attempts - 1 ELSE o.attempts END,
+        turn = CASE WHEN r.kind IN ('retry', 'release', 'hold') THEN 1 END,
+        due_at = CASE WHEN r.kind = 'retry' THEN DATEADD(MILLISECOND, r.retry_ms, @now) ELSE o.due_at END,
+        completed_at = CASE WHEN r.kind IN ('sent', 'failed', 'uncertain') THEN @now END,
+        error_code = CASE WHEN r.kind = 'release' THEN o.error_code ELSE r.error_code END,
+        http_status = CASE WHEN r.kind = 'release' THEN o.http_status ELSE r.http_status END,
         lease_id = NULL,
         lease_until = NULL
     FROM afil.outbox AS o
@@ -123,18 +127,21 @@ BEGIN
     INNER JOIN @result AS r ON r.n = d.n
     WHERE d.kind NOT IN ('release', 'hold');
 
-    DELETE FROM afil.response
-    WHERE id IN (
-            SELECT d.id
-            FROM @done AS d
-            INNER JOIN @result AS r ON r.n = d.n
-            WHERE r.body IS NOT NULL
-        );
+    /* Only a row's first answer is certainly new. */
+    IF EXISTS (SELECT 1 FROM @result WHERE attempt > 1)
+        DELETE FROM afil.response
+        WHERE id IN (
+                SELECT d.id
+                FROM @done AS d
+                INNER JOIN OPENJSON(@bodies) AS b ON CAST(b.[key] AS INT) = d.n
+                WHERE b.value IS NOT NULL
+            );
     INSERT INTO afil.response (id, received_at, body)
-    SELECT d.id, @now, r.body
+    SELECT d.id, @now, t.text
     FROM @done AS d
-    INNER JOIN @result AS r ON r.n = d.n
-    WHERE r.body IS NOT NULL;
+    INNER JOIN OPENJSON(@bodies) AS b ON CAST(b.[key] AS INT) = d.n
+    CROSS APPLY afil.json_text(b.value) AS t
+    WHERE b.value IS NOT NULL;
 
     /* The next of each conversation steps forward. */
     UPDATE afil.outbox
@@ -146,58 +153,61 @@ BEGIN
             WHERE d.kind IN ('sent', 'failed', 'uncertain')
         );
 
-    /* Hold the accounts whose credentials were refused: their rows stay queued and are not taken. */
-    DECLARE @held TABLE (
-        account NVARCHAR(128) NOT NULL PRIMARY KEY,
-        reason NVARCHAR(400) NULL
-    );
-    INSERT INTO @held (account, reason)
-    SELECT d.account, MAX(LEFT(CONCAT(r.error_code, N': ', r.detail), 400))
-    FROM @done AS d
-    INNER JOIN @result AS r ON r.n = d.n
-    WHERE d.kind = 'hold'
-        AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = d.account AND a.held_at IS NOT NULL)
-    GROUP BY d.account;
-    UPDATE a
-    SET held_at = @now, held_reason = h.reason
-    FROM afil.account AS a
-    INNER JOIN @held AS h ON h.account = a.name;
-    INSERT INTO afil.account (name, held_at, held_reason)
-    SELECT h.account, @now, h.reason
-    FROM @held AS h
-    WHERE NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = h.account);
-    INSERT INTO afil.event_log (logged_at, event, detail)
-    SELECT @now, 'account_held', CONCAT(h.account, N': ', h.reason, N' (', @worker, N')') FROM @held AS h;
+    IF EXISTS (SELECT 1 FROM @done WHERE kind = 'hold')
+    BEGIN
+        DECLARE @held TABLE (
+            account NVARCHAR(128) NOT NULL PRIMARY KEY,
+            reason NVARCHAR(400) NULL
+        );
+        INSERT INTO @held (account, reason)
+        SELECT d.account, MAX(LEFT(CONCAT(r.error_code, N': ', r.detail), 400))
+        FROM @done AS d
+        INNER JOIN @result AS r ON r.n = d.n
+        WHERE d.kind = 'hold'
+            AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = d.account AND a.held_at IS NOT NULL)
+        GROUP BY d.account;
+        UPDATE a
+        SET held_at = @now, held_reason = h.reason
+        FROM afil.account AS a
+        INNER JOIN @held AS h ON h.account = a.name;
+        INSERT INTO afil.account (name, held_at, held_reason)
+        SELECT h.account, @now, h.reason
+        FROM @held AS h
+        WHERE NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = h.account);
+        INSERT INTO afil.event_log (logged_at, event, detail)
+        SELECT @now, 'account_held', CONCAT(h.account, N': ', h.reason, N' (', @worker, N')') FROM @held AS h;
+    END;
 
     /* Lists, one answer after another, so that of two answers in one hand-in the later wins. */
-    DECLARE @n INT, @list VARCHAR(10), @account NVARCHAR(128), @rows NVARCHAR(MAX);
+    DECLARE @n INT, @list VARCHAR(10), @account NVARCHAR(128), @id BIGINT;
     SELECT @n = MIN(r.n)
     FROM @result AS r
     INNER JOIN @done AS d ON d.n = r.n
     WHERE r.list IS NOT NULL;
     WHILE @n IS NOT NULL
     BEGIN
-        SELECT @list = r.list, @rows = r.list_rows, @account = d.account
+        SELECT @list = r.list, @account = d.account, @id = d.id
         FROM @result AS r
         INNER JOIN @done AS d ON d.n = r.n
         WHERE r.n = @n;
-        EXEC afil.save_list @list = @list, @rows = @rows, @account = @account, @now = @now;
+        EXEC afil.save_list @id = @id, @list = @list, @account = @account, @now = @now;
         SELECT @n = MIN(r.n)
         FROM @result AS r
         INNER JOIN @done AS d ON d.n = r.n
         WHERE r.list IS NOT NULL AND r.n > @n;
     END;
 
-    SELECT @lost = N'[' + STRING_AGG(CAST(l.id AS NVARCHAR(MAX)), N',') + N']'
-    FROM (
-        SELECT DISTINCT TOP (150) r.id
-        FROM @result AS r
-        WHERE r.kind NOT IN ('release', 'hold')
-            AND NOT EXISTS (SELECT 1 FROM @done AS d WHERE d.id = r.id)
-            AND NOT EXISTS (
-                SELECT 1 FROM afil.attempt AS a WHERE a.id = r.id AND a.attempt = r.attempt AND a.worker = @worker
-            )
-    ) AS l;
+    IF @done_count < @results_count
+        SELECT @lost = N'[' + STRING_AGG(CAST(l.id AS NVARCHAR(MAX)), N',') + N']'
+        FROM (
+            SELECT DISTINCT TOP (150) r.id
+            FROM @result AS r
+            WHERE r.kind NOT IN ('release', 'hold')
+                AND NOT EXISTS (SELECT 1 FROM @done AS d WHERE d.id = r.id)
+                AND NOT EXISTS (
+                    SELECT 1 FROM afil.attempt AS a WHERE a.id = r.id AND a.attempt = r.attempt AND a.worker = @worker
+                )
+        ) AS l;
     RETURN 0;
 END;
 GO

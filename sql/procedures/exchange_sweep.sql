@@ -16,32 +16,29 @@ CREATE OR ALTER PROCEDURE afil.exchange_sweep @worker NVARCHAR(128), @now DATETI
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @expired TABLE (
-        id BIGINT NOT NULL PRIMARY KEY,
-        attempt INT NOT NULL,
-        status VARCHAR(10) NOT NULL,
-        conversation NVARCHAR(460) NOT NULL
-    );
-    DECLARE @due TABLE (
-        id BIGINT NOT NULL PRIMARY KEY
-    );
-
-    INSERT INTO @expired (id, attempt, status, conversation)
-    SELECT TOP (500)
-        id,
-        attempts,
-        CASE
-            WHEN method IN ('sendmessage', 'sendfile') AND @on_unknown = 'hold' THEN 'uncertain'
-            WHEN attempts >= max_attempts THEN 'failed'
-            ELSE 'queued'
-        END,
-        conversation
-    FROM afil.outbox WITH (UPDLOCK, ROWLOCK)
-    WHERE status = 'sending' AND lease_until < @now
-    ORDER BY lease_until;
-
-    IF @@ROWCOUNT > 0
+    IF EXISTS (SELECT 1 FROM afil.outbox WHERE status = 'sending' AND lease_until < @now)
     BEGIN
+        DECLARE @expired TABLE (
+            id BIGINT NOT NULL PRIMARY KEY,
+            attempt INT NOT NULL,
+            status VARCHAR(10) NOT NULL,
+            conversation NVARCHAR(460) NOT NULL
+        );
+        INSERT INTO @expired (id, attempt, status, conversation)
+        SELECT TOP (500)
+            id,
+            attempts,
+            CASE
+                WHEN method IN ('sendmessage', 'sendfile')
+                AND (@on_unknown = 'hold' OR attempts >= max_attempts) THEN 'uncertain'
+                WHEN attempts >= max_attempts THEN 'failed'
+                ELSE 'queued'
+            END,
+            conversation
+        FROM afil.outbox WITH (UPDLOCK, ROWLOCK)
+        WHERE status = 'sending' AND lease_until < @now
+        ORDER BY lease_until;
+
         INSERT INTO afil.attempt (id, attempt, started_at, duration_ms, error_code, detail, worker)
         SELECT e.id, e.attempt, @now, 0, N'LEASE_EXPIRED', N'the worker that held the row stopped answering', @worker
         FROM @expired AS e
@@ -53,8 +50,8 @@ BEGIN
             error_code = N'LEASE_EXPIRED',
             lease_id = NULL,
             lease_until = NULL,
-            turn = CASE WHEN e.status = 'queued' THEN 1 ELSE NULL END,
-            completed_at = CASE WHEN e.status = 'queued' THEN NULL ELSE @now END
+            turn = CASE WHEN e.status = 'queued' THEN 1 END,
+            completed_at = CASE WHEN e.status <> 'queued' THEN @now END
         FROM afil.outbox AS o
         INNER JOIN @expired AS e ON e.id = o.id;
 
@@ -68,18 +65,27 @@ BEGIN
             );
     END;
 
-    INSERT INTO @due (id)
-    SELECT TOP (500) id
-    FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
-    WHERE status = 'scheduled' AND due_at <= @now
-    ORDER BY due_at;
-
-    IF @@ROWCOUNT > 0
+    IF EXISTS (SELECT 1 FROM afil.outbox WITH (READPAST) WHERE status = 'scheduled' AND turn IS NULL AND due_at <= @now)
         UPDATE o
-        SET status = 'queued', turn = COALESCE(o.turn, 0)
+        SET status = 'queued', turn = 0
         FROM afil.outbox AS o
-        INNER JOIN @due AS d ON d.id = o.id
-        WHERE o.status = 'scheduled';
+        INNER JOIN (
+            SELECT TOP (500) id
+            FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
+            WHERE status = 'scheduled' AND turn IS NULL AND due_at <= @now
+            ORDER BY due_at
+        ) AS d ON d.id = o.id;
+
+    IF EXISTS (SELECT 1 FROM afil.outbox WITH (READPAST) WHERE status = 'scheduled' AND turn = 1 AND due_at <= @now)
+        UPDATE o
+        SET status = 'queued'
+        FROM afil.outbox AS o
+        INNER JOIN (
+            SELECT TOP (500) id
+            FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
+            WHERE status = 'scheduled' AND turn = 1 AND due_at <= @now
+            ORDER BY due_at
+        ) AS d ON d.id = o.id;
     RETURN 0;
 END;
 GO

@@ -6,21 +6,54 @@ Take requests of a held account again, after its credentials have been mended.
 EXEC afil.release_account @account = N'default';
 
 Returns  a row: released bit, 0 when the account was not held; 0
-Errors   none
+Errors   51001 @account is missing or too long; 51010 another session holds the queue
 Grants   afil_operator
 */
-CREATE OR ALTER PROCEDURE afil.release_account @account NVARCHAR(128)
+CREATE OR ALTER PROCEDURE afil.release_account @account NVARCHAR(4000)
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @released INT;
-    UPDATE afil.account
-    SET held_at = NULL, held_reason = NULL
-    WHERE name = @account AND held_at IS NOT NULL;
-    SET @released = @@ROWCOUNT;
-    IF @released > 0
-        INSERT INTO afil.event_log (logged_at, event, detail)
-        VALUES (SYSUTCDATETIME(), 'account_released', @account);
+    DECLARE @released BIT = 0, @found INT = 1;
+    IF @account IS NULL OR LEN(@account) NOT BETWEEN 1 AND 128
+        THROW 51001, '@account must be the name of an account, 1 to 128 characters long: afil.held_accounts lists those held', 1;
+
+    BEGIN TRY
+        BEGIN TRANSACTION;
+        EXEC afil.lock_line;
+        UPDATE afil.account
+        SET held_at = NULL, held_reason = NULL
+        WHERE name = @account AND held_at IS NOT NULL;
+        IF @@ROWCOUNT > 0
+        BEGIN
+            SET @released = 1;
+            INSERT INTO afil.event_log (logged_at, event, detail)
+            VALUES (SYSUTCDATETIME(), 'account_released', CONCAT(@account, N' (', SUSER_SNAME(), N')'));
+        END;
+        COMMIT TRANSACTION;
+
+        /* Back in line, a batch at a time in id order, so that a long queue does not stop the workers. */
+        WHILE @found > 0
+        BEGIN
+            BEGIN TRANSACTION;
+            EXEC afil.lock_line;
+            UPDATE o
+            SET turn = 0
+            FROM afil.outbox AS o
+            INNER JOIN (
+                SELECT TOP (500) id
+                FROM afil.outbox
+                WHERE status = 'queued' AND turn = 3 AND account = @account
+                ORDER BY id
+            ) AS r ON r.id = o.id;
+            SET @found = @@ROWCOUNT;
+            COMMIT TRANSACTION;
+        END;
+    END TRY
+    BEGIN CATCH
+        IF XACT_STATE() <> 0
+            ROLLBACK TRANSACTION;
+        THROW;
+    END CATCH;
     SELECT @released AS released;
     RETURN 0;
 END;

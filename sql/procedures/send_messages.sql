@@ -10,14 +10,17 @@ EXEC afil.send_messages @messages = N'[
 ]';
 
 Returns  a row a request, in the array's order: n (from 1), id; 0
-Errors   51001 not a JSON array, or an element's parameter is missing, too long or not allowed
+Errors   51001 not a JSON array, or an element's parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   afil_sender
 */
-CREATE OR ALTER PROCEDURE afil.send_messages @messages NVARCHAR(MAX)
+CREATE OR ALTER PROCEDURE afil.send_messages
+    @messages NVARCHAR(MAX), /* JSON array */
+    @return_ids BIT = 1 /* 0 returns no rows, for use in a trigger */
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @fault NVARCHAR(2000), @now DATETIME2(3) = SYSUTCDATETIME(), @max_attempts INT;
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
+    DECLARE @fault NVARCHAR(2000), @max_attempts INT, @count INT, @before BIGINT;
+    DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
     DECLARE @request TABLE (
         n INT NOT NULL PRIMARY KEY,
         request_id UNIQUEIDENTIFIER NOT NULL,
@@ -33,71 +36,103 @@ BEGIN
         priority INT NULL,
         send_at DATETIME2(3) NULL,
         dedup_key NVARCHAR(4000) NULL,
-        max_attempts INT NULL
+        max_attempts INT NULL,
+        conversation NVARCHAR(4000) NULL,
+        fault NVARCHAR(2000) NULL
     );
 
     IF @messages IS NULL OR ISJSON(@messages) = 0 OR LEFT(LTRIM(@messages), 1) <> N'['
         THROW 51001, '@messages is not a JSON array: write [{"platform": …, "platformid": …, …}, …]', 1;
 
-    INSERT INTO @request
+    INSERT INTO @request (
+        n,
+        request_id,
+        method,
+        platform,
+        platformid,
+        destination,
+        message,
+        type,
+        fileurl,
+        thumburl,
+        account,
+        priority,
+        send_at,
+        dedup_key,
+        max_attempts,
+        conversation,
+        fault
+    )
     SELECT
         CAST(j.[key] AS INT) + 1,
         NEWID(),
-        COALESCE(v.method, N'sendmessage'),
-        afil.json_text(v.platform),
-        afil.json_text(v.platformid),
-        afil.json_text(v.destination),
-        afil.json_text((SELECT k.value FROM OPENJSON(j.value) AS k WHERE k.[key] = N'message')),
-        afil.json_text(v.type),
-        afil.json_text(v.fileurl),
-        afil.json_text(v.thumburl),
-        COALESCE(afil.json_text(v.account), N'default'),
+        c.method,
+        c.platform,
+        platformid.text,
+        destination.text,
+        message.text,
+        c.type,
+        fileurl.text,
+        thumburl.text,
+        COALESCE(account.text, N'default'),
         COALESCE(v.priority, 5),
         v.send_at,
-        afil.json_text(v.dedup_key),
-        v.max_attempts
+        dedup_key.text,
+        v.max_attempts,
+        c.conversation,
+        c.fault
     FROM OPENJSON(@messages) AS j
-    CROSS APPLY OPENJSON(j.value) WITH (
-        method NVARCHAR(4000),
-        platform NVARCHAR(4000),
-        platformid NVARCHAR(4000),
-        destination NVARCHAR(4000),
-        type NVARCHAR(4000),
-        fileurl NVARCHAR(4000),
-        thumburl NVARCHAR(4000),
-        account NVARCHAR(4000),
+    CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
+        method NVARCHAR(MAX),
+        platform NVARCHAR(MAX),
+        platformid NVARCHAR(MAX),
+        destination NVARCHAR(MAX),
+        type NVARCHAR(MAX),
+        fileurl NVARCHAR(MAX),
+        thumburl NVARCHAR(MAX),
+        account NVARCHAR(MAX),
         priority INT,
         send_at DATETIME2(3),
-        dedup_key NVARCHAR(4000),
+        dedup_key NVARCHAR(MAX),
         max_attempts INT
-    ) AS v;
+    ) AS v
+    CROSS APPLY afil.json_text(v.platformid) AS platformid
+    CROSS APPLY afil.json_text(v.destination) AS destination
+    CROSS APPLY afil.json_text(v.fileurl) AS fileurl
+    CROSS APPLY afil.json_text(v.thumburl) AS thumburl
+    CROSS APPLY afil.json_text(v.account) AS account
+    CROSS APPLY afil.json_text(v.dedup_key) AS dedup_key
+    /* Read apart, for Babelfish cuts what WITH reads at 4,000 characters. */
+    CROSS APPLY afil.json_text(
+        (
+            SELECT MAX(k.value)
+            FROM OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) AS k
+            WHERE k.[key] = N'message'
+        )
+    ) AS message
+    CROSS APPLY afil.request_check(
+        COALESCE(v.method, N'sendmessage'),
+        v.platform,
+        platformid.text,
+        destination.text,
+        message.text,
+        v.type,
+        fileurl.text,
+        thumburl.text,
+        COALESCE(account.text, N'default'),
+        COALESCE(v.priority, 5),
+        dedup_key.text,
+        v.max_attempts
+    ) AS c;
+    SET @count = @@ROWCOUNT;
 
-    SELECT TOP (1) @fault = CONCAT(N'request ', f.n, N': ', f.fault)
-    FROM (
-        SELECT
-            n,
-            afil.request_fault(
-                method,
-                platform,
-                platformid,
-                destination,
-                message,
-                type,
-                fileurl,
-                thumburl,
-                account,
-                priority,
-                dedup_key,
-                max_attempts
-            ) AS fault
-        FROM @request
-    ) AS f
-    WHERE f.fault IS NOT NULL
-    ORDER BY f.n;
+    SELECT TOP (1) @fault = CONCAT(N'request ', n, N': ', fault) FROM @request WHERE fault IS NOT NULL ORDER BY n;
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
 
+    EXEC afil.check_quota @adding = @count;
     SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
+    SELECT @before = COALESCE(MAX(id), 0) FROM afil.outbox WITH (NOLOCK);
 
     INSERT INTO afil.outbox (
         request_id,
@@ -137,37 +172,37 @@ BEGIN
         CASE WHEN r.send_at > @now THEN NULL ELSE 0 END,
         CASE WHEN r.send_at > @now THEN r.send_at ELSE @now END,
         0,
-        COALESCE(r.max_attempts, @max_attempts, 8),
+        COALESCE(r.max_attempts, @max_attempts),
         r.dedup_key,
-        afil.conversation_key(r.account, r.platform, r.platformid, r.destination),
+        r.conversation,
         @now,
         SUSER_SNAME()
-    FROM @request AS r
+    FROM (
+        SELECT *, ROW_NUMBER() OVER (PARTITION BY account, dedup_key ORDER BY n) AS place FROM @request
+    ) AS r
     WHERE r.dedup_key IS NULL
         OR (
-            NOT EXISTS (
+            r.place = 1
+            AND NOT EXISTS (
                 SELECT 1
                 FROM afil.outbox AS o WITH (UPDLOCK, HOLDLOCK)
                 WHERE o.account = r.account AND o.dedup_key = r.dedup_key
             )
-            AND NOT EXISTS (
-                SELECT 1 FROM @request AS e WHERE e.account = r.account AND e.dedup_key = r.dedup_key AND e.n < r.n
-            )
         )
     ORDER BY r.n;
 
-    SELECT f.n, f.id
-    FROM (
-        SELECT r.n, o.id
-        FROM @request AS r
-        INNER JOIN afil.outbox AS o ON o.request_id = r.request_id
-        UNION ALL
-        SELECT r.n, o.id
-        FROM @request AS r
-        INNER JOIN afil.outbox AS o ON o.account = r.account AND o.dedup_key = r.dedup_key
-        WHERE r.dedup_key IS NOT NULL AND o.request_id <> r.request_id
-    ) AS f
-    ORDER BY f.n;
+    IF @return_ids = 0
+        RETURN 0;
+    /* Rows of one's own are the only ones with these request_ids, so NOLOCK reads nothing of others. */
+    SELECT r.n, o.id
+    FROM @request AS r
+    INNER JOIN afil.outbox AS o WITH (NOLOCK) ON o.request_id = r.request_id AND o.id > @before
+    UNION ALL
+    SELECT r.n, o.id
+    FROM @request AS r
+    INNER JOIN afil.outbox AS o ON o.account = r.account AND o.dedup_key = r.dedup_key
+    WHERE r.dedup_key IS NOT NULL AND o.request_id <> r.request_id
+    ORDER BY 1;
     RETURN 0;
 END;
 GO

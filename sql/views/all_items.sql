@@ -1,13 +1,13 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Every request as it stands; times are UTC.
+Every request as it stands; times are UTC. The last five columns carry the names that Database Mail gives them.
 
-SELECT * FROM afil.all_items;
+SELECT TOP (10) * FROM afil.all_items ORDER BY id DESC;
 
 Returns  a row a request
 Errors   none
-Grants   afil_reader
+Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.all_items
 AS
@@ -33,6 +33,12 @@ SELECT
     completed_at,
     error_code,
     http_status,
-    dedup_key
+    dedup_key,
+    notification,
+    status AS sent_status,
+    created_at AS send_request_date,
+    created_by AS send_request_user,
+    CASE WHEN status = 'sent' THEN completed_at END AS sent_date,
+    COALESCE(completed_at, due_at) AS last_mod_date
 FROM afil.outbox;
 GO

@@ -7,7 +7,7 @@ SELECT * FROM afil.event_log_recent;
 
 Returns  a row each
 Errors   none
-Grants   afil_reader
+Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.event_log_recent
 AS

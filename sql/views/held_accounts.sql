@@ -7,7 +7,7 @@ SELECT * FROM afil.held_accounts;
 
 Returns  a row each
 Errors   none
-Grants   afil_reader
+Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.held_accounts
 AS

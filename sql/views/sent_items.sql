@@ -1,39 +1,15 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Requests that the API accepted; times are UTC.
+Requests that the API accepted. Columns as in afil.all_items.
 
-SELECT * FROM afil.sent_items;
+SELECT TOP (10) id, destination, error_code, completed_at FROM afil.sent_items ORDER BY id DESC;
 
 Returns  a row a request
 Errors   none
-Grants   afil_reader
+Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.sent_items
 AS
-SELECT
-    id,
-    request_id,
-    account,
-    method,
-    platform,
-    platformid,
-    destination,
-    message,
-    type,
-    fileurl,
-    thumburl,
-    priority,
-    status,
-    due_at,
-    attempts,
-    max_attempts,
-    created_at,
-    created_by,
-    completed_at,
-    error_code,
-    http_status,
-    dedup_key
-FROM afil.outbox
-WHERE status IN ('sent');
+SELECT * FROM afil.all_items WHERE status = 'sent' AND completed_at IS NOT NULL;
 GO

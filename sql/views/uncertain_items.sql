@@ -1,39 +1,15 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Sends of which nobody can say whether they took effect; afil.requeue sends one again.
+Sends of which nobody can say whether they took effect; afil.resolve settles one. Columns as in afil.all_items.
 
-SELECT * FROM afil.uncertain_items;
+SELECT TOP (10) id, destination, error_code, completed_at FROM afil.uncertain_items ORDER BY id DESC;
 
 Returns  a row a request
 Errors   none
-Grants   afil_reader
+Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.uncertain_items
 AS
-SELECT
-    id,
-    request_id,
-    account,
-    method,
-    platform,
-    platformid,
-    destination,
-    message,
-    type,
-    fileurl,
-    thumburl,
-    priority,
-    status,
-    due_at,
-    attempts,
-    max_attempts,
-    created_at,
-    created_by,
-    completed_at,
-    error_code,
-    http_status,
-    dedup_key
-FROM afil.outbox
-WHERE status IN ('uncertain');
+SELECT * FROM afil.all_items WHERE status = 'uncertain' AND completed_at IS NOT NULL;
 GO

@@ -1,39 +1,20 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Requests still on their way: queued, scheduled or sending; times are UTC.
+Requests still on their way: queued, scheduled or sending. Columns as in afil.all_items. Three branches, so that each
+reads its own index.
 
-SELECT * FROM afil.unsent_items;
+SELECT TOP (10) id, destination, status, due_at FROM afil.unsent_items ORDER BY id;
 
 Returns  a row a request
 Errors   none
-Grants   afil_reader
+Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.unsent_items
 AS
-SELECT
-    id,
-    request_id,
-    account,
-    method,
-    platform,
-    platformid,
-    destination,
-    message,
-    type,
-    fileurl,
-    thumburl,
-    priority,
-    status,
-    due_at,
-    attempts,
-    max_attempts,
-    created_at,
-    created_by,
-    completed_at,
-    error_code,
-    http_status,
-    dedup_key
-FROM afil.outbox
-WHERE status IN ('queued', 'scheduled', 'sending');
+SELECT * FROM afil.all_items WHERE status = 'queued'
+UNION ALL
+SELECT * FROM afil.all_items WHERE status = 'scheduled'
+UNION ALL
+SELECT * FROM afil.all_items WHERE status = 'sending';
 GO

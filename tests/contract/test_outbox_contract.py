@@ -281,7 +281,7 @@ def test_a_send_whose_lease_ran_out_is_tried_again_where_so_set(engine: Engine) 
     engine.later(1.2)
     engine.outbox.exchange("w", on_unknown="retry")
     found = engine.outbox.get(first)
-    assert (found.item.status, found.item.error_code) == ("failed", "LEASE_EXPIRED")
+    assert (found.item.status, found.item.error_code) == ("uncertain", "LEASE_EXPIRED")
     assert [t.attempt for t in found.history] == [1, 2]
 
 
@@ -369,7 +369,9 @@ def bring(engine: Engine, kind: str, rows: list[dict[str, object]], account: str
     method, parameters, _ = LISTS[kind]
     engine.outbox.enqueue(Request(method, parameters, account=account))
     (claim,) = engine.take()
-    engine.hand_in(claim, rows=rows, kind_of_rows=kind, body=json.dumps(rows))
+    engine.hand_in(
+        claim, rows=rows, kind_of_rows=kind, body=json.dumps({"status": "SUCCESS", "result": {"list": rows}})
+    )
 
 
 @pytest.mark.parametrize("kind", LISTS)

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
-from afilsql import deploy
 from afilsql.outbox.engine import create_engine
+from afilsql.sqlfiles import SqlObject, sql_objects
 
 pytestmark = pytest.mark.tsql
 
-FILES = [p for p in sorted(deploy.data_folder("sql").rglob("*.sql")) if p.parent.name != "grants"]
+
+@pytest.fixture(scope="module")
+def with_table(tsql_url: str) -> None:
+    """The table that examples of notifications speak of."""
+    engine = create_engine(tsql_url, autocommit=True)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, phone nvarchar(40), state varchar(20), "
+            "total decimal(10, 2), ordered_at datetime2(3))"
+        )
+    engine.dispose()
 
 
-def example(path: Path) -> str:
-    """The paragraph of the header that starts with EXEC or SELECT, up to its semicolon."""
-    found = re.search(r"^(?:EXEC|SELECT) .*?;$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert found, f"{path.name} has no example"
-    return found[0]
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_the_example_in_the_header_runs(tsql_url: str, path: Path) -> None:
-    text = example(path)
-    assert f"afil.{path.stem}" in text
+@pytest.mark.parametrize("obj", sql_objects(), ids=lambda o: o.name)
+def test_the_example_in_the_header_runs(with_table: None, tsql_url: str, obj: SqlObject) -> None:
+    assert f"afil.{obj.name}" in obj.example
     engine = create_engine(tsql_url, autocommit=True)  # a connection of its own, as a DBA's
     with engine.connect() as connection:
-        connection.exec_driver_sql(text)
+        connection.exec_driver_sql(obj.example)
     engine.dispose()

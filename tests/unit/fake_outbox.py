@@ -30,6 +30,7 @@ class FakeOutbox:
         self.renewed: list[UUID] = []
         self.exchanges: list[tuple[int, int]] = []
         self.most_leased = 0
+        self.purges = 0
         self.fail: Callable[[Sequence[Result]], None] = lambda results: None
         self.fail_after: Callable[[Sequence[Result]], None] = lambda results: None
         self._lock = threading.Lock()
@@ -42,6 +43,10 @@ class FakeOutbox:
             id = next(self._ids)
             self.queue.append(Claim(id, uuid4(), account, method, CHAT, attempt, 8, uuid4()))
             return id
+
+    def apply_retention(self) -> bool:
+        self.purges += 1
+        return False
 
     def exchange(
         self,
