@@ -218,7 +218,8 @@ def _registration(obj: SqlObject) -> str:
     roles = ", ".join(obj.roles) or "none"
     values = (obj.key, obj.name, KINDS[obj.kind].lower(), roles, obj.summary, obj.example, obj.header, obj.checksum)
     return (
-        "INSERT INTO afil.sql_object (name, object_name, kind, grants, summary, example, header, checksum, applied_at)\n"
+        "INSERT INTO afil.sql_object\n"
+        "    (name, object_name, kind, grants, summary, example, header, checksum, applied_at)\n"
         f"VALUES ({', '.join(_literal(v) for v in values)}, SYSUTCDATETIME());"
     )
 

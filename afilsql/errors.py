@@ -6,6 +6,7 @@ AfilsqlError
 │  ├─ DatabaseUnavailable         no connection, or one that broke: worth trying again
 │  ├─ SchemaOutOfDate             `afilsql migrate` has not been run for this version
 │  ├─ InvalidParameter            a request was refused before anything was written
+│  ├─ QuotaExceeded               the sender has queued too much within a minute
 │  ├─ RequestNotFound             no request has this id
 │  ├─ LeaseLost                   another worker owns the row now
 │  └─ DriverMissing               pyodbc, unixODBC or the ODBC driver is not installed
@@ -48,6 +49,10 @@ class SchemaOutOfDate(DatabaseError):
 
 class InvalidParameter(DatabaseError):
     """A parameter of the request is not allowed."""
+
+
+class QuotaExceeded(DatabaseError):
+    """The sender has queued as much as the setting quota_per_minute allows."""
 
 
 class RequestNotFound(DatabaseError):

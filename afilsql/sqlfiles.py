@@ -111,7 +111,7 @@ def sql_objects() -> list[SqlObject]:
 
 
 def in_order(objects: Iterable[SqlObject]) -> list[SqlObject]:
-    """Sort the objects of one kind so that each comes after those it uses: functions and views are bound when created."""
+    """Sort the objects of one kind, each after those it uses: functions and views are bound when created."""
     by_name = {o.name: o for o in objects}
     sorter = TopologicalSorter({name: sorted(o.uses & by_name.keys()) for name, o in by_name.items()})
     try:

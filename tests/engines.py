@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,8 +63,21 @@ def database(server_url: str) -> Iterator[str]:
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+        _drop(engine, name)
+
+
+def _drop(engine: sa.Engine, name: str) -> None:
+    """Drop a database; a session that has just ended may be in it for a moment longer."""
+    give_up = time.monotonic() + 15
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name}")
+            return
+        except sa.exc.DBAPIError as e:
+            if "in use" not in str(e) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.2)
 
 
 def _free_port() -> int:

@@ -17,6 +17,7 @@ from afilsql.errors import (
     DatabaseUnavailable,
     DriverMissing,
     InvalidParameter,
+    QuotaExceeded,
     RequestNotFound,
     SchemaOutOfDate,
 )
@@ -29,7 +30,7 @@ TRANSIENT = frozenset(
     | {49918, 49919, 49920, 51010}
 )
 _MISSING_OBJECT = frozenset({208, 2812})
-_ERRORS = {51001: InvalidParameter, 51002: RequestNotFound}
+_ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "

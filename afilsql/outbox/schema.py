@@ -208,9 +208,9 @@ setting = sa.Table(
     metadata,
     sa.Column("name", Name, primary_key=True),
     sa.Column("value", sa.Unicode(400), nullable=False),
-    sa.Column("lowest", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("highest", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("meaning", sa.Unicode(400), nullable=False, server_default=""),
+    sa.Column("lowest", sa.Integer),
+    sa.Column("highest", sa.Integer),
+    sa.Column("meaning", sa.Unicode(400)),
 )
 
 #: A trigger on a user's table, as afil.create_notification was told; kept to be shown, checked and rebuilt.

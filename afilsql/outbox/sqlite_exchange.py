@@ -189,21 +189,22 @@ class Exchange:
                 rows,
             )
             return
-        columns = "(account, platform, platformid, destination, message, messageid, sent, status, datetime, dated_at, updated_at)"
+        columns = (
+            "(account, platform, platformid, destination, message, messageid, sent, status, datetime, "
+            "dated_at, updated_at)"
+        )
         values = (
             "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), COALESCE(:destination, ''), "
             ":message, :messageid, :sent, :status, :datetime, :dated_at, :now)"
         )
+        told = ["message", "sent", "status", "datetime"]
         if r.kind_of_rows == "chats":
-            key, told = "(account, platform, platformid, destination)", ("message", "messageid")
+            table, key = "chat", "(account, platform, platformid, destination)"
+            told.append("messageid")
         else:
-            key, told = (
-                "(account, platform, platformid, messageid) WHERE messageid IS NOT NULL",
-                ("destination", "message"),
-            )
+            table, key = "chat_message", "(account, platform, platformid, messageid) WHERE messageid IS NOT NULL"
+            told.append("destination")
             rows = [row for row in rows if row.get("messageid") is not None or not self._known(row)]
-        told += ("sent", "status", "datetime")
-        table = "chat" if r.kind_of_rows == "chats" else "chat_message"
         set_ = ", ".join(f"{c} = excluded.{c}" for c in (*told, "dated_at", "updated_at"))
         differs = " OR ".join(f"{table}.{c} IS NOT excluded.{c}" for c in told)
         self._cursor.executemany(

@@ -22,27 +22,20 @@ SETTINGS = (
     ("retention_days_sent", 0, 0, 36500, "Days after which sent requests are purged; 0 keeps them."),
 )
 
-#: Columns of outbox that an INSERT may leave out, on SQL Server.
-DEFAULTS = {"request_id": "NEWID()", "created_at": "SYSUTCDATETIME()", "created_by": "SUSER_SNAME()"}
 
-
-def _where() -> tuple[bool, str | None, str]:
-    """True on SQL Server; the schema for Alembic and as a prefix in statements: SQLite has none."""
-    on_sql_server = op.get_context().dialect.name == "mssql"
-    return on_sql_server, "afil" if on_sql_server else None, "afil." if on_sql_server else ""
+def _where() -> tuple[str | None, str]:
+    """The schema, for Alembic and as a prefix in statements: SQLite has none."""
+    return ("afil", "afil.") if op.get_context().dialect.name == "mssql" else (None, "")
 
 
 def upgrade() -> None:
-    on_sql_server, schema, prefix = _where()
+    schema, prefix = _where()
     op.add_column("chat", sa.Column("dated_at", Time, nullable=True), schema=schema)
     op.add_column("chat_message", sa.Column("dated_at", Time, nullable=True), schema=schema)
     op.add_column("outbox", sa.Column("notification", sa.Unicode(length=128), nullable=True), schema=schema)
     op.create_index(
         "ix_outbox_created_by_created_at", "outbox", ["created_by", "created_at"], unique=False, schema=schema
     )
-    if on_sql_server:
-        for column, value in DEFAULTS.items():
-            op.execute(f"ALTER TABLE afil.outbox ADD CONSTRAINT df_outbox_{column} DEFAULT {value} FOR {column}")
 
     op.create_table(
         "notification",
@@ -74,11 +67,9 @@ def upgrade() -> None:
     for column in ("object_name", "kind", "grants", "summary", "example", "header"):
         op.add_column("sql_object", sa.Column(column, sa.Unicode(), nullable=True), schema=schema)
 
-    op.add_column("setting", sa.Column("lowest", sa.Integer(), nullable=False, server_default="0"), schema=schema)
-    op.add_column("setting", sa.Column("highest", sa.Integer(), nullable=False, server_default="0"), schema=schema)
-    op.add_column(
-        "setting", sa.Column("meaning", sa.Unicode(length=400), nullable=False, server_default=""), schema=schema
-    )
+    op.add_column("setting", sa.Column("lowest", sa.Integer(), nullable=True), schema=schema)
+    op.add_column("setting", sa.Column("highest", sa.Integer(), nullable=True), schema=schema)
+    op.add_column("setting", sa.Column("meaning", sa.Unicode(length=400), nullable=True), schema=schema)
     for name, value, lowest, highest, meaning in SETTINGS:
         if name != "max_attempts":
             op.execute(f"INSERT INTO {prefix}setting (name, value) VALUES ('{name}', '{value}')")
@@ -89,13 +80,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    on_sql_server, schema, prefix = _where()
-    kept = ", ".join(f"'{name}'" for name, *_ in SETTINGS if name != "max_attempts")
-    op.execute(f"DELETE FROM {prefix}setting WHERE name IN ({kept})")
+    schema, prefix = _where()
+    added = ", ".join(f"'{setting[0]}'" for setting in SETTINGS if setting[0] != "max_attempts")
+    op.execute(f"DELETE FROM {prefix}setting WHERE name IN ({added})")
     op.drop_table("notification", schema=schema)
-    if on_sql_server:
-        for column in DEFAULTS:
-            op.execute(f"ALTER TABLE afil.outbox DROP CONSTRAINT df_outbox_{column}")
     op.drop_index("ix_outbox_created_by_created_at", table_name="outbox", schema=schema)
     for table, column in (
         *(("sql_object", c) for c in ("header", "example", "summary", "grants", "kind", "object_name")),
@@ -106,4 +94,4 @@ def downgrade() -> None:
         ("chat_message", "dated_at"),
         ("chat", "dated_at"),
     ):
-        op.drop_column(table, column, schema=schema, mssql_drop_default=True)
+        op.drop_column(table, column, schema=schema)

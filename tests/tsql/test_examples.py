@@ -10,6 +10,21 @@ from afilsql.sqlfiles import SqlObject, sql_objects
 pytestmark = pytest.mark.tsql
 
 
+#: The request that examples speak of, uncertain.
+ROW_12 = """
+DELETE FROM afil.outbox WHERE id = 12;
+SET IDENTITY_INSERT afil.outbox ON;
+INSERT INTO afil.outbox (
+    id, request_id, account, method, priority, status, due_at, attempts, max_attempts, conversation, created_at,
+    created_by, completed_at
+) VALUES (
+    12, NEWID(), N'default', 'getchatchannels', 5, 'uncertain', SYSUTCDATETIME(), 1, 8, N'default', SYSUTCDATETIME(),
+    SUSER_SNAME(), SYSUTCDATETIME()
+);
+SET IDENTITY_INSERT afil.outbox OFF;
+"""
+
+
 @pytest.fixture(scope="module")
 def with_table(tsql_url: str) -> None:
     """The table that examples of notifications speak of."""
@@ -27,5 +42,13 @@ def test_the_example_in_the_header_runs(with_table: None, tsql_url: str, obj: Sq
     assert f"afil.{obj.name}" in obj.example
     engine = create_engine(tsql_url, autocommit=True)  # a connection of its own, as a DBA's
     with engine.connect() as connection:
+        connection.exec_driver_sql(
+            "IF NOT EXISTS (SELECT 1 FROM afil.notification) EXEC afil.create_notification @name = N'order_state', "
+            "@table = N'dbo.orders', @on = N'insert', @platform = N'whatsapp', @platformid = N'100', "
+            "@destination = N'phone', @message = N'Order {order_id}'"
+        )
+        connection.exec_driver_sql(ROW_12)
+        if obj.name == "create_notification":
+            connection.exec_driver_sql("EXEC afil.drop_notification @name = N'order_state'")
         connection.exec_driver_sql(obj.example)
     engine.dispose()
