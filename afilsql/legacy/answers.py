@@ -11,6 +11,8 @@ from afilsql.legacy.secret import MASK, Secrets
 
 #: A name or an e-mail address. Anything else may hold what was meant for another parameter, a password even.
 _ACCOUNT = re.compile(r"[\w.@+-]+")
+#: Whether the request procedures take @wait_ms and return the answer as rows; a test compares it with their files.
+WAITS = False
 #: The view in which each kind of list arrives.
 VIEWS: dict[ListKind, str] = {
     "channels": "afil.chat_channels",
@@ -39,9 +41,10 @@ def answer(call: Call, method: str) -> list[str]:
     kind = METHODS[method].returns
     read = f" (until now read on line {call.reads[0].line})" if call.reads else ""
     if kind:
+        wait = " Or add @wait_ms = 10000, outside a transaction, and the EXEC returns the rows itself." if WAITS else ""
         return [
             f"answer{read}: it comes when the worker has it, as rows: SELECT * FROM {VIEWS[kind]}. The text as it came "
-            "is in afil.responses, under the id that @id = @id OUTPUT gives."
+            f"is in afil.responses, under the id that @id = @id OUTPUT gives.{wait}"
         ]
     if call.reads:
         return [

@@ -67,6 +67,13 @@ class Call:
         """Return what makes and destroys the object outside the loop in which the request is sent, or the reverse."""
         return [e for e in self._own() if loops(e) != loops(self.at)]
 
+    @property
+    def is_mixed(self) -> bool:
+        """True when statements that are none of the call's stand between its first and last line."""
+        first, last = self.lines
+        own = [*self._own(), self.at, *self.uses]
+        return any(first <= e.line <= last and not any(e.line == o.line for o in own) for e in self.script.events)
+
     def _own(self) -> list[Execution]:
         return [*([self.create] if self.create else []), *self.destroys] if self.owns_object else []
 
@@ -139,7 +146,7 @@ def find_calls(script: Script) -> list[Call]:
             found.append(call)
             continue
         name = _object(event, 0)
-        if event.name == "sp_oamethod" and member(event).startswith("open"):
+        if event.name == "sp_oamethod" and re.match(r"open\b(?![.\w])", member(event)):
             calls = objects.setdefault(name, [])
             if calls and calls[-1].open is None:
                 calls[-1].open = event

@@ -15,6 +15,8 @@ from afilsql.legacy.statements import Execution, Script
 
 #: Parameters whose values are people's text, and the length below which a variable for it is too short.
 _ROOM = {"message": 4000, "fileurl": 2000, "thumburl": 2000, "destination": 15}
+#: How long a computed value is taken to be, when nothing says it.
+_COMPUTED = 100
 _NAMES = frozenset({"class", "method", "user", "password", *(p for m in METHODS.values() for p in m.parameters)})
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -64,14 +66,14 @@ def _broken(call: Call) -> Iterator[Defect]:
                     token.line,
                     f"does not parse as intended: the quote before &{name}= is missing, so the text ends early and "
                     f"T-SQL reads & as bitwise AND with a column '{name}'; every quote after it opens where it should "
-                    "close, so the batch fails or swallows the statements below. Read here as if the quote were there.",
+                    "close, so the batch fails or swallows the statements below. This report reads it with the quote.",
                 )
             else:
                 yield Defect(
                     "does-not-parse",
                     token.line,
                     "does not parse as intended: the quote that opens here is not closed on its line, so the "
-                    "statements below become part of the text. Read here as if it were closed.",
+                    "statements below become part of the text. This report reads it as if it were closed.",
                 )
             return
 
@@ -132,6 +134,8 @@ def _most(call: Call, parts: Iterable[Part]) -> float:
             total += len(part.text)
         elif part.number or part.cut is not None:
             total += part.cut or 40
+        elif part.kind == "raw":
+            total += _COMPUTED
         elif type is None or (type.is_text and type.length is None):
             return float("inf")
         else:
@@ -208,7 +212,7 @@ def _not_encoded(call: Call) -> Iterator[Defect]:
         for part in parameter.parts:
             label = part.via or (part.text if part.kind == "variable" else "")
             type = call.script.type_of(label) if label else None
-            if part.encoded or part.number or (type and type.is_numeric):
+            if _is_encoded(part) or part.number or (type and type.is_numeric):
                 continue
             if part.kind != "literal" or part.via:
                 names.append(label or f"the expression for {_known(parameter.name)}")
@@ -229,6 +233,11 @@ def _not_encoded(call: Call) -> Iterator[Defect]:
         hit = listed(list(dict.fromkeys(harmful)))
         text += (" " if text else "") + f"Here it happens already, in {hit}."
     yield Defect("not-encoded", line, text)
+
+
+def _is_encoded(part: Part) -> bool:
+    """True when a function encodes it; a REPLACE takes care of one character only."""
+    return any(not how.startswith("REPLACE(") for how, _ in part.encoders)
 
 
 def _known(name: str) -> str:

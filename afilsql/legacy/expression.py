@@ -169,7 +169,7 @@ def _call(name: str, arguments: list[list[Token]], raw: Raw) -> Node:
     match name.lower():
         case "concat":
             return Joined(tuple(_parse(a) for a in arguments), null_safe=True)
-        case "isnull" | "coalesce" if len(arguments) == 2 and _only_literal(arguments[1]) == "":
+        case "isnull" | "coalesce" if len(arguments) == 2 and _text(arguments[1]) == "":
             return Wrapped(_parse(arguments[0]), raw)
         case "cast" | "try_cast":
             split = next((i for i, t in enumerate(arguments[0]) if t.word == "as"), None)
@@ -178,9 +178,10 @@ def _call(name: str, arguments: list[list[Token]], raw: Raw) -> Node:
         case "convert" | "try_convert" if len(arguments) in (2, 3):
             return _cast(arguments[1], arguments[0], raw)
         case "replace" if len(arguments) == 3:
-            search, by = _only_literal(arguments[1]), _only_literal(arguments[2])
-            if search and by in ((quote(search, safe=""), "+") if search == " " else (quote(search, safe=""),)):
-                return Encoded(_parse(arguments[0]), f"REPLACE(…, '{search}', '{by}')", raw.line)
+            search, by = _text(arguments[1]), _text(arguments[2])
+            if search and by and by.upper() in _codes(search):
+                how = f"REPLACE(…, {''.join(t.text for t in arguments[1])}, '{by}')"
+                return Encoded(_parse(arguments[0]), how, raw.line)
             if search:
                 return Replaced(_parse(arguments[0]), search, _parse(arguments[2]), raw)
         case _ if _ENCODER.search(name) and arguments[0]:
@@ -196,8 +197,20 @@ def _cast(value: list[Token], type: list[Token], raw: Raw) -> Node:
     return Wrapped(_parse(value), Raw(raw.tokens, raw.line, cut))
 
 
-def _only_literal(tokens: list[Token]) -> str | None:
-    return tokens[0].value if len(tokens) == 1 and tokens[0].kind is Kind.STRING else None
+def _text(tokens: list[Token]) -> str | None:
+    """Return the text of a literal, or of CHAR(n)."""
+    if len(tokens) == 1 and tokens[0].kind is Kind.STRING:
+        return tokens[0].value
+    if len(tokens) == 4 and tokens[0].word in ("char", "nchar") and tokens[2].text.isdigit():
+        code = int(tokens[2].text)
+        return chr(code) if code < 0xD800 else None
+    return None
+
+
+def _codes(text: str) -> set[str]:
+    """Return what a text can be in a URL, in capitals."""
+    found = {quote(text, safe="").upper(), quote(text, safe="", encoding="cp1252", errors="replace").upper()}
+    return (found | {"+"} if text == " " else found) - {text.upper()}
 
 
 def _balanced(tokens: Sequence[Token]) -> bool:

@@ -43,7 +43,7 @@ class Part:
         tokens: The SQL of a raw part.
         via: Variable that holds this literal.
         is_value: True when the text cannot hold parameters of its own.
-        encoded: What encodes it in the code, empty when nothing does.
+        encoders: What encodes it in the code: an expression and its line, each.
         null_safe: True when CONCAT reads NULL as nothing here.
         condition: The IF it depends on.
         from_row: True when it may name columns of the SELECT it stands in.
@@ -59,7 +59,7 @@ class Part:
     tokens: tuple[Token, ...] = ()
     via: str = ""
     is_value: bool = False
-    encoded: str = ""
+    encoders: tuple[tuple[str, int], ...] = ()
     null_safe: bool = False
     condition: Branch | None = None
     from_row: bool = False
@@ -169,7 +169,7 @@ class Resolver:
                 return self._expand(node.raw, at, path, place)
             case Encoded():
                 inside = self._expand(node.inner, at, path, place)
-                return [p if p.encoded else replace(p, encoded=f"{node.how} on line {node.line}") for p in inside]
+                return [replace(p, encoders=(*p.encoders, (node.how, node.line))) for p in inside]
             case Replaced():
                 return self._fill(node, at, path, place)
 

@@ -106,6 +106,8 @@ class _Rewriter:
         """Put the variables' declarations around: before the loop where there is one."""
         first, last = self.call.lines
         place = f"in place of lines {first} to {last}" if last > first else f"in place of line {first}"
+        if self.call.is_mixed:
+            place += "; look which of the other statements there stay"
         if not self.call.in_loop:
             declared = "".join(f"DECLARE {name} nvarchar(max) = {sql};\n" for name, sql in self.variables)
             return f"/* {place} */\n{declared}{execute}"
@@ -192,7 +194,7 @@ class _Rewriter:
     def decoded(self, name: str, part: Part, *, keeps_plus: bool) -> str:
         """Return a literal without the percent-encoding that somebody gave it by hand."""
         text = part.text
-        if part.encoded or (name in ("fileurl", "thumburl") and not _WHOLLY_ENCODED.match(text)):
+        if part.encoders or (name in ("fileurl", "thumburl") and not _WHOLLY_ENCODED.match(text)):
             return text
         plus = "+" in text and name != "destination" and not keeps_plus
         plain = text.replace("+", " ") if plus else text
@@ -213,15 +215,17 @@ class _Rewriter:
         return plain
 
     def notes_on(self, name: str, parameter: Parameter) -> None:
-        for how in dict.fromkeys(p.encoded for p in parameter.parts if p.encoded):
+        encoders = dict.fromkeys(e for p in parameter.parts for e in p.encoders)
+        if encoders:
+            what = listed([f"{how} on line {line}" for how, line in encoders])
             self.note(
-                f"{how.partition(' on line ')[0]} (line {how.rpartition(' ')[2]}) encodes the {name}: take that away, "
-                "for the worker encodes by itself, and the recipient would see the codes."
+                f"{what} {'encodes' if len(encoders) == 1 else 'encode'} the {name}: take that away, for the worker "
+                "encodes by itself, and the recipient would see the codes."
             )
         for part in parameter.parts:
             if part.kind == "variable":
                 later = [a for a in self.call.script.assignments(part.text) if part.at < a.index < self.call.at.index]
-                if later and not part.encoded:
+                if later and not part.encoders:
                     self.note(
                         f"{part.text} was read on line {part.line} and changes on line {later[0].line}, before the "
                         f"request leaves: keep its earlier value for @{name}."
@@ -230,7 +234,7 @@ class _Rewriter:
         if name in ALLOWED and text is not None and text.lower() not in ALLOWED[name]:
             shown = self.secrets.hide(text)
             self.note(f"@{name} '{shown}' will be refused: it is one of {', '.join(ALLOWED[name])}.")
-        if name == "message" and any(p.kind == "variable" and not p.encoded for p in parameter.parts):
+        if name == "message" and any(p.kind == "variable" and not p.encoders for p in parameter.parts):
             self.note("whoever fills the message must not encode it ('+' for a space, %20): the worker does.")
 
     def conditional(self, parameter: Parameter) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,13 +10,16 @@ from afilsql.api.methods import METHODS
 from afilsql.legacy import answers, defects, rewrite
 from afilsql.legacy.calls import Call, find_calls
 from afilsql.legacy.calls import secrets as secrets_of
-from afilsql.legacy.finding import Defect
+from afilsql.legacy.finding import Defect, listed
 from afilsql.legacy.lexer import Kind, Token, significant, tokens
 from afilsql.legacy.parser import parse
+from afilsql.legacy.resolve import Resolver
 from afilsql.legacy.rewrite import Replacement
 from afilsql.legacy.secret import Secrets
 from afilsql.legacy.source import Source
-from afilsql.legacy.statements import Script, batches
+from afilsql.legacy.statements import Execution, Script, batches
+
+_API = "afilnet.com"
 
 
 class Verdict(StrEnum):
@@ -73,40 +76,61 @@ class Report:
         )
 
 
+#: Where each procedure is run with the API's address, by its lower-case name.
+Callers = Mapping[str, Sequence[str]]
+
+
 def scan(sources: Iterable[Source]) -> list[Report]:
     """Look through sources, in their order."""
-    return [_scan(source) for source in sources]
+    read = [(source, _scripts(source)) for source in sources]
+    callers = _callers(read)
+    return [_report(source, scripts, callers) for source, scripts in read]
 
 
-def _scan(source: Source) -> Report:
+def _scripts(source: Source) -> list[Script]:
+    """Return a source's batches; none where it cannot hold anything to find."""
+    lowered = (source.text or "").lower()
+    if not any(word in lowered for word in ("sp_oa", "ole automation", _API)):
+        return []
+    return [parse(batch) for batch in batches(significant(tokens(source.text or "")))]
+
+
+def _callers(read: Iterable[tuple[Source, list[Script]]]) -> Callers:
+    found: dict[str, list[str]] = {}
+    for source, scripts in read:
+        for script in scripts:
+            resolver = Resolver(script)
+            for event in script.events:
+                if not isinstance(event, Execution) or not event.name or event.name.startswith("sp_oa"):
+                    continue
+                parts = [p for a in event.arguments for p in resolver.resolve(a.tokens, event.index, event.path)]
+                if any(p.kind == "literal" and _API in p.text.lower() for p in parts):
+                    found.setdefault(event.name, []).append(f"{source.name}:{event.line}")
+    return found
+
+
+def _report(source: Source, scripts: Sequence[Script], callers: Callers) -> Report:
     report = Report(source.name, is_encrypted=source.text is None)
-    if source.text is None or not _worth_reading(source.text):
-        return report
-    found = significant(tokens(source.text))
-    scripts = [parse(batch) for batch in batches(found)]
     calls = [(script, find_calls(script)) for script in scripts]
-    secrets = Secrets(source.text, secrets_of(c for _, inside in calls for c in inside))
+    secrets = Secrets(source.text or "", secrets_of(c for _, inside in calls for c in inside))
     for script, inside in calls:
         taken = set(script.variables)
-        report.calls += [_judge(call, secrets, taken) for call in inside]
+        report.calls += [_judge(call, secrets, taken, callers) for call in inside]
         report.calls += [_dynamic(script, token) for token in script.tokens if _is_dynamic(token)]
         report.switches += defects.switches(script)
     report.calls.sort(key=lambda c: c.line)
     return report
 
 
-def _worth_reading(text: str) -> bool:
-    lowered = text.lower()
-    return "sp_oa" in lowered or "ole automation" in lowered
-
-
-def _judge(call: Call, secrets: Secrets, taken: set[str]) -> Found:
+def _judge(call: Call, secrets: Secrets, taken: set[str], callers: Callers) -> Found:
     request = call.request
     module = call.script.module_name
-    program = secrets.hide(call.program) or "an object made elsewhere"
+    program = secrets.hide(call.program) or "an object of a class not known here"
     host, method = request.host or "", (request.constant("method") or "").lower()
     if not host:
-        return Found(call.line, Verdict.UNRESOLVED, f"{program}: address not resolved", module, notes=[_why(call)])
+        return Found(
+            call.line, Verdict.UNRESOLVED, f"{program}: address not resolved", module, notes=[_why(call, callers)]
+        )
     if not request.is_afilnet:
         title = f"{program}: another address ({host}), left alone"
         return Found(call.line, Verdict.OTHER_ADDRESS, title, module, host=host)
@@ -125,7 +149,7 @@ def _judge(call: Call, secrets: Secrets, taken: set[str]) -> Found:
     return Found(call.line, Verdict.REPLACED, title, module, found, made, notes, host, method, account)
 
 
-def _why(call: Call) -> str:
+def _why(call: Call, callers: Callers) -> str:
     """Say why an address is not known, and whether the request looks like one to the chat API."""
     unknown = next((p for p in call.request.address if p.kind != "literal"), None)
     if call.open is None:
@@ -141,6 +165,9 @@ def _why(call: Call) -> str:
     named = next((a for a in reversed(set_before) if _names_api(a.value)), None)
     if named:
         return f"{why}. The Afilnet API is named on line {named.line}: put an EXEC in each place that sets the address."
+    run = callers.get(call.script.module_name.rpartition(".")[2].lower())
+    if unknown is not None and run:
+        return f"{why}, and it is run with the API's address on {listed(run)}: there the EXEC belongs, in its place."
     hint = ""
     if call.request.constant("class") == "chat" or (call.request.constant("method") or "").lower() in METHODS:
         hint = (
@@ -150,7 +177,7 @@ def _why(call: Call) -> str:
 
 
 def _names_api(found: Iterable[Token]) -> bool:
-    return any("afilnet.com" in t.value.lower() for t in found if t.kind is Kind.STRING)
+    return any(_API in t.value.lower() for t in found if t.kind is Kind.STRING)
 
 
 def _unknown_method(call: Call, group: str | None, method: str, secrets: Secrets) -> tuple[str, str]:

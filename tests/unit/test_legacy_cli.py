@@ -170,3 +170,14 @@ def test_sentences_are_wrapped_and_sql_never():
     sql = next(line for line in wrapped.splitlines() if line.startswith("SET @afil_message"))
     assert len(sql) > 60
     assert all(len(line) <= 62 for line in text.splitlines() if line.startswith("  ") and not line.startswith("    @"))
+
+
+def test_the_readme_shows_what_the_command_prints(run, monkeypatch):
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    shown = readme.partition("$ afilsql legacy sendmessage.sql\n")[2].partition("```")[0]
+    monkeypatch.chdir(FOLDER)
+    monkeypatch.setenv("COLUMNS", "110")
+    out = run("sendmessage.sql").out.splitlines()
+    lines = [line for line in shown.splitlines() if line]
+    assert len(lines) > 15
+    assert [line for line in lines if line not in out] == []

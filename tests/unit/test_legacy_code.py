@@ -16,7 +16,7 @@ def test_a_procedures_parameters_go_straight_into_the_exec() -> None:
     assert call.module == "dbo.notify_customer"
     assert call.account == "shop@example.com"
     assert sql_of(call) == (
-        "/* in place of lines 18 to 28 */\n"
+        "/* in place of lines 18 to 28; look which of the other statements there stay */\n"
         "EXEC afil.send_file\n    @platform = 'whatsapp',\n    @platformid = '100',\n    @destination = @phone,\n"
         "    @type = 'image',\n    @fileurl = @picture,\n    @thumburl = @thumb,\n    @message = @text;"
     )
@@ -41,7 +41,7 @@ def test_a_cursors_variables_are_used_and_a_number_needs_no_cast() -> None:
     assert "@platformid = @channel,\n    @destination = @destination,\n    @message = @message;" in sql_of(call)
     assert "in the loop, in place of lines 15 to 17" in sql_of(call)
     notes = " ".join(call.notes)
-    assert "REPLACE(…, ' ', '%20') (line 14) encodes the message" in notes
+    assert "REPLACE(…, ' ', '%20') on line 14 encodes the message" in notes
     assert "sp_OACreate on line 9 and sp_OADestroy on line 20 can go too" in notes
     assert "8,000 bytes" in defects_of(call)["answer-cut"]
 
@@ -57,7 +57,7 @@ def test_in_a_trigger_the_wait_is_everybodys() -> None:
 def test_concat_keeps_reading_null_as_nothing_and_an_encoder_is_taken_away() -> None:
     call = only_call(text_of("concat"))
     assert "= CONCAT(@note, N'\nCustomer ', @customer);" in sql_of(call)
-    assert "dbo.fn_UrlEncode (line 9) encodes the message" in " ".join(call.notes)
+    assert "dbo.fn_UrlEncode on line 9 encodes the message" in " ".join(call.notes)
     assert "@login chooses it at run time" in " ".join(call.notes)
     assert "@note" not in defects_of(call)["not-encoded"]
 
@@ -161,6 +161,33 @@ def test_a_value_that_changes_before_the_request_leaves_is_said() -> None:
         f"SET @url = '{CHAT}&destination=' + @to;\nSET @to = dbo.g();"
     )
     assert "changes on line 4, before the request leaves" in " ".join(only_call(wrap(setup)).notes)
+
+
+def test_encoding_by_hand_in_several_steps_is_undone_step_by_step() -> None:
+    setup = (
+        "DECLARE @m nvarchar(max) = dbo.text(), @url nvarchar(max);\n"
+        "SET @m = REPLACE(REPLACE(@m, ' ', '+'), '&', '%26');\nSET @m = REPLACE(@m, CHAR(10), '%0a');\n"
+        f"SET @url = N'{API}?class=chat&method=sendmessage&platform=whatsapp&platformid=1&destination=3&message=' + @m;"
+    )
+    call = only_call(wrap(setup))
+    assert "@message = @m;" in sql_of(call)
+    assert (
+        "REPLACE(…, ' ', '+') on line 3, REPLACE(…, '&', '%26') on line 3 and REPLACE(…, CHAR(10), '%0a') on line 4 "
+        "encode the message: take that away"
+    ) in " ".join(call.notes)
+    assert "@m" in defects_of(call)["not-encoded"]
+
+
+def test_a_wrapper_that_is_given_the_address_says_who_gives_it() -> None:
+    wrapper = "CREATE PROC dbo.http_get @address varchar(8000) AS\n" + wrap("", "@address")
+    caller = (
+        "GO\nDECLARE @u varchar(200) = 'https://www.afilnet.com/api/http/?class=chat';\nEXEC [dbo].[http_get] @u;\n"
+    )
+    [call] = scanned(wrapper + caller + "EXEC dbo.http_get 'https://example.com/';").calls
+    assert call.verdict is Verdict.UNRESOLVED
+    assert call.notes == [
+        "@address is a parameter, and it is run with the API's address on it:10: there the EXEC belongs, in its place."
+    ]
 
 
 def test_a_value_built_in_a_loop_stays_the_variable() -> None:

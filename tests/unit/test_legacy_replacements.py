@@ -12,7 +12,7 @@ import pytest
 
 from afilsql import deploy
 from afilsql.api.methods import METHODS
-from afilsql.legacy import Found, Source, scan
+from afilsql.legacy import Found, Source, answers, scan
 from afilsql.legacy.answers import VIEWS
 from afilsql.legacy.rewrite import PROCEDURES
 from tests.unit.legacy_samples import FIXTURES, sql_of, text_of
@@ -63,3 +63,8 @@ def test_every_method_has_its_procedure_and_the_procedure_takes_its_parameters()
 @pytest.mark.parametrize("view", [*VIEWS.values(), "afil.responses", "afil.all_items"])
 def test_the_views_that_notes_name_are_there(view: str) -> None:
     assert (deploy.data_folder("sql") / "views" / f"{view.removeprefix('afil.')}.sql").is_file()
+
+
+def test_notes_offer_to_wait_exactly_when_the_procedures_can() -> None:
+    takes = {bool(re.search(r"^    @wait_ms ", header(p), re.MULTILINE)) for p in PROCEDURES.values()}
+    assert takes == {answers.WAITS}, "set WAITS in afilsql/legacy/answers.py to what the procedures take"
