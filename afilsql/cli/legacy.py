@@ -36,8 +36,9 @@ def legacy(
 ) -> None:
     """Find sp_OACreate calls to the API, say what is wrong with each, and print the EXEC that replaces it.
 
-    Only reads. Exits with 1 when something is found that a person has to see to, so a build can insist on none;
-    calls to other addresses are listed and do not count. Passwords are never printed.
+    Nothing is ever changed, and passwords are never printed.
+
+    Exits with 1 when something is left for a person to do; calls to other addresses are listed and do not count.
     """
     from afilsql.legacy import report, scan
 

@@ -64,8 +64,12 @@ class Call:
 
     @property
     def around(self) -> list[Execution]:
-        """Return what makes and destroys the object outside the loop in which the request is sent, or the reverse."""
-        return [e for e in self._own() if loops(e) != loops(self.at)]
+        """Return what makes and destroys the object outside the loop in which the request is sent, or in a CATCH."""
+        return [
+            e
+            for e in self._own()
+            if loops(e) != loops(self.at) or any(b.kind == "catch" and b not in self.path for b in e.path)
+        ]
 
     @property
     def is_mixed(self) -> bool:
@@ -197,9 +201,15 @@ def secrets(calls: Iterable[Call]) -> set[str]:
     return found
 
 
-def carries_password(event: Execution) -> bool:
-    """True for an Open, header or SetCredentials that holds credentials."""
-    return len(event.arguments) > _secret_from(event)
+def written_secret(call: Call) -> Execution | None:
+    """Return the Open, header or SetCredentials that holds a password as a literal."""
+    for event in (call.open, *call.uses):
+        if event is not None:
+            for argument in event.arguments[_secret_from(event) :][:1]:
+                parts = call.resolver.resolve(argument.tokens, event.index, event.path, in_query=True)
+                if any(p.kind == "literal" and p.text.strip().lower() not in ("", "basic", "bearer") for p in parts):
+                    return event
+    return None
 
 
 def _secret_from(event: Execution) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from afilsql.api.methods import METHODS
-from afilsql.legacy.calls import Call, carries_password
+from afilsql.legacy.calls import Call, written_secret
 from afilsql.legacy.finding import Defect, listed
 from afilsql.legacy.lexer import Fault, Kind
 from afilsql.legacy.lifecycle import lifecycle_defects
-from afilsql.legacy.request import Parameter
 from afilsql.legacy.resolve import Part
 from afilsql.legacy.statements import Execution, Script
 
@@ -18,7 +18,8 @@ _ROOM = {"message": 4000, "fileurl": 2000, "thumburl": 2000, "destination": 15}
 #: How long a computed value is taken to be, when nothing says it.
 _COMPUTED = 100
 _NAMES = frozenset({"class", "method", "user", "password", *(p for m in METHODS.values() for p in m.parameters)})
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+#: What a literal must not hold as it is. WinHttp encodes a space itself; + and %xx are encoding made by hand.
+_HARMFUL = re.compile(r"[&#]|%(?![0-9A-Fa-f]{2})|[^\x00-\x7f]")
 
 
 def defects(call: Call) -> list[Defect]:
@@ -81,13 +82,8 @@ def _broken(call: Call) -> Iterator[Defect]:
 def _password(call: Call) -> Iterator[Defect]:
     found = call.request.get("password")
     literal = next((p for p in found.parts if p.kind == "literal"), None) if found else None
-    direct = next((e for e in (call.open, *call.uses) if e and carries_password(e)), None)
-    in_call = direct is not None and any(
-        p.kind == "literal"
-        for a in direct.arguments[-1:]
-        for p in call.resolver.resolve(a.tokens, direct.index, direct.path, in_query=True)
-    )
-    if literal or in_call:
+    direct = written_secret(call)
+    if literal or direct:
         yield Defect(
             "password-in-clear",
             literal.line if literal else direct.line if direct else call.line,
@@ -216,7 +212,7 @@ def _not_encoded(call: Call) -> Iterator[Defect]:
                 continue
             if part.kind != "literal" or part.via:
                 names.append(label or f"the expression for {_known(parameter.name)}")
-            if part.kind == "literal" and not _is_safe(parameter, part):
+            if part.kind == "literal" and _HARMFUL.search(part.text):
                 harmful.append(_known(parameter.name))
     line = call.request.parameters[0].line if call.request.parameters else call.line
     if call.request.lost:
@@ -243,12 +239,6 @@ def _is_encoded(part: Part) -> bool:
 def _known(name: str) -> str:
     """Return a parameter's name if the API has it: any other may be a piece of a password with & in it."""
     return name if name.lower() in _NAMES else "a parameter the API does not have"
-
-
-def _is_safe(parameter: Parameter, part: Part) -> bool:
-    """True for a literal that arrives as written, or that was encoded by hand. WinHttp encodes a space itself."""
-    allowed = _UNRESERVED | set("+% ") | (set(":/?=,;@!") if parameter.name.lower().endswith("url") else set("@,:;!/?"))
-    return all(c in allowed for c in part.text)
 
 
 def _not_unicode(call: Call) -> Iterator[Defect]:

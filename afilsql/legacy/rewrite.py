@@ -76,7 +76,8 @@ class _Rewriter:
             if parameter.name.lower() not in (*_NOT_OURS, *self.method.parameters):
                 # Behind a password with & in it the "name" would be a piece of the password.
                 name = "behind the password" if before == "password" else f"'{self.secrets.hide(parameter.name)}'"
-                self.note(f"{self.method.name} knows no parameter {name} (line {parameter.line}): left out.")
+                cut = f"; it may be the rest of the {before}, which an unencoded & ended" if before in _TEXTS else ""
+                self.note(f"{self.method.name} knows no parameter {name} (line {parameter.line}): left out{cut}.")
             before = parameter.name.lower()
         for part in self.call.request.loose:
             self.note(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from afilsql.legacy import Verdict
 from tests.unit.legacy_samples import defects_of, only_call, scanned, sql_of, text_of, wrap
@@ -250,6 +252,21 @@ def test_an_object_that_is_never_destroyed_or_not_on_every_way_is_said() -> None
     assert "not-destroyed" not in defects_of(only_call(text))
 
 
+def test_an_unencoded_address_in_an_address_is_seen_to_be_cut() -> None:
+    url = f"{API}?class=chat&method=sendfile&platform=whatsapp&platformid=1&destination=3&type=image"
+    call = only_call(wrap("", f"'{url}&fileurl=https://x.example/a?b=1&c=2'"))
+    assert "@fileurl = N'https://x.example/a?b=1'" in sql_of(call)
+    assert "'c' (line 4): left out; it may be the rest of the fileurl" in " ".join(call.notes)
+
+
+def test_what_stands_in_a_catch_is_not_within_the_lines_to_replace() -> None:
+    call = wrap("").replace("@url", f"'{CHAT}&destination=3'")
+    text = f"BEGIN TRY\n{call}END TRY\nBEGIN CATCH\n    EXEC sp_OADestroy @win;\n    THROW;\nEND CATCH"
+    found = only_call(text)
+    assert sql_of(found).startswith("/* in place of lines 4 to 7 */")
+    assert "outside these lines sp_OADestroy on line 10 can go too." in found.notes
+
+
 def test_code_with_nothing_wrong_in_a_place_has_no_defect_there() -> None:
     setup = (
         "DECLARE @body nvarchar(max), @m nvarchar(max) = dbo.text(), @p nvarchar(99) = dbo.secret();\n"
@@ -270,3 +287,17 @@ def test_the_longest_of_nested_and_repeated_code_is_read_without_trouble() -> No
     assert scanned(wrap(doubling)).calls
     parentheses = "SET @url = " + "(" * 3000 + "'x'" + ")" * 3000
     assert scanned(wrap(parentheses)).calls
+
+
+SOUP = """DECLARE @a @url @win int varchar ( ) 8 , = += + SET SELECT FROM IF ELSE WHILE BEGIN END CASE WHEN TRY CATCH
+EXEC sp_OACreate sp_OAMethod sp_OAGetProperty sp_OADestroy OUT 'WinHttp' 'Open' 'Send' NULL 'GET' CAST AS REPLACE CONCAT
+ISNULL CONVERT '?class=chat&method=sendmessage&message=' '' ; . INTO FETCH CURSOR FOR CREATE PROC TRIGGER p RETURN GOTO
+x : TRAN COMMIT INSERT 'https://www.afilnet.com/' '&x=' ' -- /* */ [ " """
+WORDS = [*SOUP.split(), "\n", "\nGO\n"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=60).map(" ".join))
+def test_no_order_of_words_makes_the_scan_fail(text: str) -> None:
+    report = scanned(wrap(text))
+    assert all(c.line for c in report.calls)

@@ -70,6 +70,22 @@ def test_credentials_beside_the_url_are_found_and_not_shown(call: str) -> None:
     assert SECRET not in printed(text)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        f"'Open', NULL, 'GET', '{BARE}', 'false', 'u', @secret;",
+        f"'Open', NULL, 'GET', '{BARE}', 'false';\nEXEC sp_OAMethod @win, 'SetCredentials', NULL, 'u', @secret, 0;",
+        f"'Open', NULL, 'GET', '{BARE}', 'false';\nDECLARE @basic varchar(99) = 'Basic ' + @secret;\n"
+        "EXEC sp_OAMethod @win, 'setRequestHeader', NULL, 'Authorization', @basic;",
+    ],
+)
+def test_credentials_that_come_from_elsewhere_are_not_in_clear(call: str) -> None:
+    text = "DECLARE @secret varchar(99) = dbo.vault();\n" + wrap("").replace(
+        "'Open', NULL, 'GET', @url, 'false';", call
+    )
+    assert "password-in-clear" not in defects_of(only_call(text))
+
+
 @pytest.mark.parametrize("name", [f for f in FIXTURES if PLANTED in text_of(f)])
 def test_the_passwords_of_the_fixtures_never_appear(name: str) -> None:
     assert PLANTED not in printed(text_of(name))
