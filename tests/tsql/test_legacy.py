@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +13,7 @@ from afilsql import cli
 from afilsql.cli.context import Exit
 from afilsql.legacy import Verdict, read_database, scan
 from afilsql.outbox.engine import create_engine
+from tests.unit.legacy_samples import SAMPLES, only_call, sql_of, text_of
 
 pytestmark = pytest.mark.tsql
 
@@ -79,3 +82,33 @@ def test_the_command_reads_the_database_it_is_given(
         out = capsys.readouterr().out
         assert [c["module"] for c in json.loads(out)["calls"]] == ["dbo.call_it"]
         assert "planted" not in out
+
+
+PHONE = "DECLARE @phone nvarchar(30) = N'34600000001';\n"
+DECLARED = {
+    "concat": f"{PHONE}DECLARE @customer int = 7, @note nvarchar(max) = N'Ciao & ciao 👋', @channel int = 100;\n",
+    "trigger": f"{PHONE}DECLARE @id int = 12, @state nvarchar(20) = N'sent';\n",
+    "loop": f"{PHONE}DECLARE @n int = 3, @name nvarchar(100) = N'Zoë';\n",
+    "cursor": "DECLARE @destination varchar(20) = '346', @message nvarchar(200) = N'a b', @channel int = 100;\n",
+    "procedure": f"{PHONE}DECLARE @picture varchar(99) = 'https://x.example/a', @thumb varchar(9), @text varchar(9);\n",
+}
+MESSAGES = {
+    "sendmessage": "test message",
+    "sendfile": "test message",
+    "concat": "Ciao & ciao 👋\nCustomer 7",
+    "trigger": "Order 12 is sent",
+    "loop": "Hello Zoë, order 3 has left.",
+    "cursor": "a b",
+    "procedure": None,
+}
+
+
+@pytest.mark.parametrize("name", [*SAMPLES, *DECLARED])
+def test_a_replacement_runs_and_puts_the_same_request_in_the_outbox(query: Callable[..., list[Any]], name: str) -> None:
+    call = only_call(text_of(name))
+    query(DECLARED.get(name, "") + sql_of(call))
+    [row] = query("SELECT method, platform, message, fileurl, status FROM afil.all_items")
+    assert (row.method, row.status) == (call.method, "queued")
+    assert row.message == MESSAGES.get(name)
+    assert row.platform == (None if name == "getchatchannels" else "telegram" if name == "loop" else "whatsapp")
+    assert bool(row.fileurl) is (call.method == "sendfile")
