@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from afilsql.cli import enqueue, operate, run
+from afilsql.cli import enqueue, legacy, operate, run
 from afilsql.cli.context import EXIT_HELP, Exit, State, exit_code, note
 from afilsql.errors import AfilsqlError
 
@@ -33,7 +33,7 @@ def _global_options(
     ctx.obj = State(config)
 
 
-for _module in (enqueue, operate, run):
+for _module in (enqueue, operate, run, legacy):
     _module.register(app)
 
 

@@ -1,0 +1,38 @@
+sp_configure 'show advanced options', 1;
+GO
+RECONFIGURE;
+GO
+sp_configure 'Ole Automation Procedures', 1;
+GO
+RECONFIGURE;
+GO
+DECLARE @class varchar(500) = 'chat';
+DECLARE @method varchar(500) = 'sendfile';
+DECLARE @user varchar(500) = 'user';
+DECLARE @password varchar(500) = 'password';
+DECLARE @platform varchar(500) = 'whatsapp';
+DECLARE @platformid varchar(500) = '100';
+DECLARE @destination varchar(500) = '3460000000';
+DECLARE @type varchar(500) = 'image';
+DECLARE @fileurl varchar(500) = 'https://www.example.com/image.jpg';
+DECLARE @thumburl varchar(500) = 'https://www.example.com/thumb.jpg';
+DECLARE @message varchar(500) = 'test+message';
+DECLARE @url varchar(255) = 'https://www.afilnet.com/api/http/?+'&class='+@class+'&method='+@method+'&user='+@user+'&password='+@password+'&platform='+@platform+'&platformid='+@platformid+'&destination='+@destination+'&type='+@type+'&fileurl='+@fileurl+'&thumburl='+@thumburl+'&message='+@message;
+DECLARE @win int
+DECLARE @hr  int
+DECLARE @text varchar(8000)
+
+EXEC @hr=sp_OACreate 'WinHttp.WinHttpRequest.5.1',@win OUT
+IF @hr <> 0 EXEC sp_OAGetErrorInfo @win
+
+EXEC @hr=sp_OAMethod @win, 'Open',NULL,'GET',@url,'false'
+IF @hr <> 0 EXEC sp_OAGetErrorInfo @win
+
+EXEC @hr=sp_OAMethod @win,'Send'
+IF @hr <> 0 EXEC sp_OAGetErrorInfo @win
+
+EXEC @hr=sp_OAGetProperty @win,'ResponseText',@text OUTPUT
+IF @hr <> 0 EXEC sp_OAGetErrorInfo @win
+
+EXEC @hr=sp_OADestroy @win
+IF @hr <> 0 EXEC sp_OAGetErrorInfo @win
