@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from afilsql.outbox import open_outbox
     from afilsql.outbox.base import Request
+    from afilsql.outbox.wait import wait_for
 
     __version__: str
 
@@ -64,6 +65,7 @@ __all__ = [
     "__version__",
     "load_settings",
     "open_outbox",
+    "wait_for",
 ]
 
 _HOME = {
@@ -74,6 +76,7 @@ _HOME = {
     "Worker": "afilsql.delivery.worker",
     "load_settings": "afilsql.config",
     "open_outbox": "afilsql.outbox",
+    "wait_for": "afilsql.outbox.wait",
 }
 
 

@@ -34,7 +34,7 @@ def migrate(url: str) -> list[str]:
         DatabaseError: It refused a statement; nothing was changed.
     """
     done: list[str] = []
-    with _locked(url) as connection:
+    with locked(url) as connection:
         before = _revision(connection)
         _alembic(connection, "upgrade", "head")
         after = _revision(connection)
@@ -56,7 +56,7 @@ def downgrade(url: str, revision: str) -> None:
     script = ScriptDirectory.from_config(_config())
     if revision != "base" and revision not in {r.revision for r in script.walk_revisions()}:
         raise ConfigError(f"there is no revision '{revision}': use base or one of those in migrations/versions")
-    with _locked(url) as connection:
+    with locked(url) as connection:
         if connection.dialect.name == "mssql":
             for obj in reversed(sql_objects()):
                 connection.exec_driver_sql(f"DROP {KINDS[obj.kind]} IF EXISTS afil.{obj.name}")
@@ -118,7 +118,7 @@ def _literal(text: str) -> str:
 
 
 @contextmanager
-def _locked(url: str) -> Iterator[sa.Connection]:
+def locked(url: str) -> Iterator[sa.Connection]:
     """One transaction under the deployer's lock."""
     engine = create_engine(url)
     try:

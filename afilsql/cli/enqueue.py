@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -183,29 +182,17 @@ def _given(ctx: typer.Context) -> dict[str, str | None]:
 def _enqueue(ctx: typer.Context, method: str, fields: dict[str, str | None], wait: float | None, json: bool) -> None:
     from afilsql.display import print_json
     from afilsql.importer import make_request
+    from afilsql.outbox.wait import wait_for
 
     request = make_request({**fields, "method": method})
     with outbox_of(ctx) as outbox:
         id = outbox.enqueue(request)
         if wait is not None:
-            _show_outcome(_await(outbox, id, wait), wait, json)
+            _show_outcome(wait_for(outbox, id, wait), wait, json)
         elif json:
             print_json({"id": id})
         else:
             print(id)
-
-
-def _await(outbox: Outbox, id: int, seconds: float) -> ItemDetail:
-    """Return the request once it is finished or the time is over."""
-    end = time.monotonic() + seconds
-    pause = 0.05
-    while True:
-        detail = outbox.get(id)
-        left = end - time.monotonic()
-        if detail.item.status in ("sent", "failed", "uncertain", "cancelled") or left <= 0:
-            return detail
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.5, 1.0)
 
 
 def _show_outcome(detail: ItemDetail, waited: float, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Commands for whoever runs it: migrate, status, list, show, requeue, version."""
+"""Commands for whoever runs it: migrate, status, list, show, requeue, uninstall, version."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command("show")(show)
     app.command("requeue")(requeue)
+    app.command("uninstall")(uninstall)
     app.command("version")(version)
 
 
@@ -115,6 +116,21 @@ def requeue(ctx: typer.Context, ids: Annotated[list[int], typer.Argument(metavar
     if count < len(set(ids)):
         note("the others do not exist or are not failed, uncertain or cancelled: see `afilsql list`")
         raise typer.Exit(Exit.FAILED)
+
+
+def uninstall(
+    ctx: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it the statements are only printed.")] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Although requests are still on their way.")] = False,
+) -> None:
+    """Take everything of afilsql out of the database: print the T-SQL, or with --yes run it."""
+    from afilsql import uninstall as removal
+
+    url = settings_of(ctx).database_url
+    done = removal.uninstall(url, discard=discard) if yes else removal.statements(url)
+    for statement in done:
+        print(statement)
+    note(f"removed afilsql with {len(done)} statements" if yes else "nothing was changed: add --yes to run these")
 
 
 def version() -> None:

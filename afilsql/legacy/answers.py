@@ -12,7 +12,7 @@ from afilsql.legacy.secret import MASK, Secrets
 #: A name or an e-mail address. Anything else may hold what was meant for another parameter, a password even.
 _ACCOUNT = re.compile(r"[\w.@+-]+")
 #: Whether the request procedures take @wait_ms and return the answer as rows; a test compares it with their files.
-WAITS = False
+WAITS = True
 #: The view in which each kind of list arrives.
 VIEWS: dict[ListKind, str] = {
     "channels": "afil.chat_channels",

@@ -11,8 +11,9 @@ would doom the caller's transaction, whose fate is the caller's to decide.
 
 EXEC afil.enqueue @method = 'getchatchannels';
 
-Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
+Returns  @id OUTPUT; 0, or with @wait_ms what afil.wait_answer returns
+Errors   51001 a parameter is missing, too long or not allowed; 51004 @wait_ms inside a transaction, or on an engine without
+         WAITFOR; 51005 the sender's quota is used up
 Grants   none
 */
 CREATE OR ALTER PROCEDURE afil.enqueue
@@ -28,11 +29,12 @@ CREATE OR ALTER PROCEDURE afil.enqueue
     @priority INT = 5,
     @send_at DATETIME2(3) = NULL,
     @dedup_key NVARCHAR(4000) = NULL,
+    @wait_ms INT = NULL,
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
     SET NOCOUNT ON;
-    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT;
+    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT, @code INT;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
 
     SELECT @fault = fault, @platform = platform, @type = type, @conversation = LEFT(conversation, 460)
@@ -52,12 +54,22 @@ BEGIN
     );
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
+    IF @wait_ms NOT BETWEEN 1 AND 3600000
+        THROW 51001, '@wait_ms is not between 1 and 3600000 milliseconds (an hour)', 1;
+    IF @wait_ms IS NOT NULL AND @@TRANCOUNT > 0
+        THROW 51004, '@wait_ms inside a transaction would wait for ever: the worker sees the request when you commit', 1;
+    IF @wait_ms IS NOT NULL AND SERVERPROPERTY('Babelfish') IS NOT NULL
+        THROW 51004, '@wait_ms needs WAITFOR, which this engine lacks: look at afil.my_items, or use afilsql with --wait', 1;
 
     SET @id = NULL;
     IF @dedup_key IS NOT NULL
         SELECT @id = id FROM afil.outbox WITH (UPDLOCK, HOLDLOCK) WHERE account = @account AND dedup_key = @dedup_key;
     IF @id IS NOT NULL
-        RETURN 0;
+    BEGIN
+        IF @wait_ms IS NOT NULL
+            EXEC @code = afil.wait_answer @id = @id, @wait_ms = @wait_ms;
+        RETURN COALESCE(@code, 0);
+    END;
 
     EXEC afil.check_quota @adding = 1;
     SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
@@ -107,6 +119,8 @@ BEGIN
         SUSER_SNAME()
     );
     SET @id = SCOPE_IDENTITY();
-    RETURN 0;
+    IF @wait_ms IS NOT NULL
+        EXEC @code = afil.wait_answer @id = @id, @wait_ms = @wait_ms;
+    RETURN COALESCE(@code, 0);
 END;
 GO

@@ -5,8 +5,10 @@ Ask for the unread messages of a chat; afil.chat_messages shows them when the wo
 
 EXEC afil.get_unread_messages @platform = 'whatsapp', @platformid = '100', @destination = '34600000000';
 
-Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Returns  @id OUTPUT; 0. With @wait_ms a row (id, status, error_code, http_status), where the answer holds a list its rows,
+         and 0 sent, 1 failed, 2 uncertain, 3 cancelled, 4 not answered in time (it stays queued)
+Errors   51001 a parameter is missing, too long or not allowed; 51004 @wait_ms inside a transaction, or on an engine without
+         WAITFOR; 51005 the sender's quota is used up
 Grants   afil_sender
 */
 CREATE OR ALTER PROCEDURE afil.get_unread_messages
@@ -17,11 +19,13 @@ CREATE OR ALTER PROCEDURE afil.get_unread_messages
     @priority INT = 5, /* 0 first … 9 last */
     @send_at DATETIME2(3) = NULL, /* UTC; not before this time */
     @dedup_key NVARCHAR(4000) = NULL, /* a second request with the same account and key is not written */
+    @wait_ms INT = NULL, /* wait this long for the answer and return it; not inside a transaction */
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
-    EXEC afil.enqueue
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
+    DECLARE @code INT;
+    EXEC @code = afil.enqueue
         @method = 'getunreadmessages',
         @platform = @platform,
         @platformid = @platformid,
@@ -30,7 +34,8 @@ BEGIN
         @priority = @priority,
         @send_at = @send_at,
         @dedup_key = @dedup_key,
+        @wait_ms = @wait_ms,
         @id = @id OUTPUT;
-    RETURN 0;
+    RETURN @code;
 END;
 GO

@@ -42,6 +42,8 @@ def test_the_printed_script_installs_everything_without_python(new_tsql_url: str
         babelfish = deploy.is_babelfish(connection)
         functions = [f"ON afil.{o.name} TO" for o in sql_objects() if o.kind == "functions"]
         for batch in split_batches(deploy.script()):
+            if babelfish and "WAITFOR DELAY" in batch:
+                continue
             kind = "functions" if any(f in batch for f in functions) else "procedures"
             connection.exec_driver_sql(deploy.for_babelfish(batch, kind) if babelfish else batch)
     assert deploy.drift(new_tsql_url) == []
