@@ -34,6 +34,9 @@ CREATE OR ALTER PROCEDURE afil.enqueue
 AS
 BEGIN
     SET NOCOUNT ON;
+    /* What filtered indexes ask of a session that writes; old clients leave it off. */
+    SET ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL ON;
+    SET NUMERIC_ROUNDABORT OFF;
     DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT, @code INT;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
 
