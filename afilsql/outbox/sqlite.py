@@ -32,13 +32,13 @@ from afilsql.outbox.base import (
     conversation_key,
 )
 from afilsql.outbox.engine import create_engine, translated
-from afilsql.outbox.sqlite_exchange import Exchange, stored, time_of
+from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of
 from afilsql.outbox.validate import validate, validate_all, validate_exchange
 
 #: Requests deleted in one transaction by apply_retention.
 PURGE_BATCH = 500
 
-PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _LISTS = {
     "channels": ("chat_channel", "platform, platformid"),
     "chats": ("chat", "platform, platformid, destination"),
@@ -124,7 +124,7 @@ class SqliteOutbox:
             rows = exchange.take(take, uuid4(), now + timedelta(seconds=lease_seconds)) if take else []
             waiting, due = exchange.outlook()
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
-        return Exchanged(claims=[_claim(r) for r in rows], lost=lost, waiting=waiting, next_due_in=next_due)
+        return Exchanged(claims=[claim_of(r) for r in rows], lost=lost, waiting=waiting, next_due_in=next_due)
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:
@@ -144,14 +144,14 @@ class SqliteOutbox:
             answer = cursor.execute("SELECT body FROM response WHERE id = ?", (id,)).fetchone()
         names = ("attempt", "started_at", "duration_ms", "http_status", "error_code", "detail", "worker")
         history = [Attempt(**{n: t[n] for n in names} | {"started_at": time_of(t["started_at"])}) for t in tries]
-        return ItemDetail(_item(row), history, answer["body"] if answer else None)
+        return ItemDetail(item_of(row), history, answer["body"] if answer else None)
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         with self._cursor() as cursor:
             found = cursor.execute(
                 "SELECT * FROM outbox WHERE status = COALESCE(?, status) ORDER BY id DESC LIMIT ?", (status, limit)
             )
-            return [_item(row) for row in found]
+            return [item_of(row) for row in found]
 
     def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
         if kind not in _LISTS:
@@ -287,41 +287,3 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return "unknown"
-
-
-def _parameters(row: sqlite3.Row) -> dict[str, str]:
-    return {p: row[p] for p in PARAMETERS if row[p]}
-
-
-def _claim(row: sqlite3.Row) -> Claim:
-    return Claim(
-        id=row["id"],
-        request_id=UUID(row["request_id"]),
-        account=row["account"],
-        method=row["method"],
-        parameters=_parameters(row),
-        attempt=row["attempts"],
-        max_attempts=row["max_attempts"],
-        lease_id=UUID(row["lease_id"]),
-    )
-
-
-def _item(row: sqlite3.Row) -> Item:
-    return Item(
-        id=row["id"],
-        request_id=UUID(row["request_id"]),
-        account=row["account"],
-        method=row["method"],
-        parameters=_parameters(row),
-        priority=row["priority"],
-        status=row["status"],
-        due_at=time_of(row["due_at"]),
-        attempts=row["attempts"],
-        max_attempts=row["max_attempts"],
-        created_at=time_of(row["created_at"]),
-        created_by=row["created_by"],
-        completed_at=time_of(row["completed_at"]) if row["completed_at"] else None,
-        error_code=row["error_code"],
-        http_status=row["http_status"],
-        dedup_key=row["dedup_key"],
-    )

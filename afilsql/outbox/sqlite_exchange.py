@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from afilsql.api.methods import METHODS
 from afilsql.outbox.base import OnUnknown, Result
+from afilsql.outbox.sqlite_rows import cut, save_rows, stored, time_of
 
 _NOT_HELD = "NOT EXISTS (SELECT 1 FROM account a WHERE a.name = o.account AND a.held_at IS NOT NULL)"
-_WIDTH = {
-    "platform": 20,
-    "platformid": 100,
-    "destination": 200,
-    "name": 400,
-    "messageid": 100,
-    "status": 50,
-    "datetime": 50,
-}
-_LIST_COLUMNS = ("platform", "platformid", "destination", "name", "message", "messageid", "sent", "status", "datetime")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-def stored(time: datetime) -> str:
-    """UTC without a zone, to the microsecond: the form in which SQLAlchemy keeps a DateTime in SQLite."""
-    return time.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
-
-
-def time_of(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def _cut(value: Any, width: int | None) -> Any:
-    """Text shortened to its column; anything else as it is."""
-    return value[:width] if isinstance(value, str) else value
-
-
-def _dated_at(text: Any) -> str | None:
-    """The `datetime` of a chat or message as stored where it is an ISO 8601 time, else None."""
-    if not isinstance(text, str) or not _ISO_DATE.match(text):
-        return None
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return None
-    return stored(time if time.tzinfo else time.replace(tzinfo=UTC))
 
 
 class Exchange:
@@ -118,7 +81,7 @@ class Exchange:
                 None if done else 1,
                 due,
                 self._now if done else None,
-                _cut(r.error_code, 100),
+                cut(r.error_code, 100),
                 r.http_status,
                 r.id,
             ),
@@ -132,7 +95,7 @@ class Exchange:
                 "INSERT OR REPLACE INTO response (id, received_at, body) VALUES (?, ?, ?)", (r.id, self._now, r.body)
             )
         if r.kind_of_rows:
-            self._save_rows(r, account)
+            save_rows(self._cursor, r, account, self._now)
 
     def _record(
         self,
@@ -153,8 +116,8 @@ class Exchange:
                 started,
                 duration_ms,
                 http_status,
-                _cut(error_code, 100),
-                _cut(detail, 400),
+                cut(error_code, 100),
+                cut(detail, 400),
                 self._worker,
             ),
         )
@@ -173,54 +136,6 @@ class Exchange:
         self._cursor.execute(
             "INSERT INTO event_log (logged_at, event, detail) VALUES (?, ?, ?)", (self._now, event, detail[:1000])
         )
-
-    def _save_rows(self, r: Result, account: str) -> None:
-        rows = [
-            {k: _cut(row.get(k), _WIDTH.get(k)) for k in _LIST_COLUMNS}
-            | {"account": account, "now": self._now, "dated_at": _dated_at(row.get("datetime"))}
-            for row in r.rows
-        ]
-        if r.kind_of_rows == "channels":
-            self._cursor.executemany(
-                "INSERT INTO chat_channel (account, platform, platformid, name, updated_at) "
-                "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), :name, :now) "
-                "ON CONFLICT DO UPDATE SET name = excluded.name, updated_at = excluded.updated_at "
-                "WHERE name IS NOT excluded.name",
-                rows,
-            )
-            return
-        columns = (
-            "(account, platform, platformid, destination, message, messageid, sent, status, datetime, "
-            "dated_at, updated_at)"
-        )
-        values = (
-            "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), COALESCE(:destination, ''), "
-            ":message, :messageid, :sent, :status, :datetime, :dated_at, :now)"
-        )
-        told = ["message", "sent", "status", "datetime"]
-        if r.kind_of_rows == "chats":
-            table, key = "chat", "(account, platform, platformid, destination)"
-            told.append("messageid")
-        else:
-            table, key = "chat_message", "(account, platform, platformid, messageid) WHERE messageid IS NOT NULL"
-            told.append("destination")
-            rows = [row for row in rows if row.get("messageid") is not None or not self._known(row)]
-        set_ = ", ".join(f"{c} = excluded.{c}" for c in (*told, "dated_at", "updated_at"))
-        differs = " OR ".join(f"{table}.{c} IS NOT excluded.{c}" for c in told)
-        self._cursor.executemany(
-            f"INSERT INTO {table} {columns} {values} ON CONFLICT {key} DO UPDATE SET {set_} WHERE {differs}", rows
-        )
-
-    def _known(self, row: dict[str, object]) -> bool:
-        """True when a message without an id is here already, to the letter."""
-        found = self._cursor.execute(
-            "SELECT 1 FROM chat_message WHERE account = :account AND platform = COALESCE(:platform, '') "
-            "AND platformid = COALESCE(:platformid, '') AND destination = COALESCE(:destination, '') "
-            "AND message IS :message "
-            "AND datetime IS :datetime AND messageid IS NULL",
-            row,
-        )
-        return found.fetchone() is not None
 
     def sweep(self, on_unknown: OnUnknown) -> None:
         """Rows that time moves on: leases that ran out, scheduled rows that are due."""

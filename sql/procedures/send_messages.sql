@@ -39,9 +39,7 @@ BEGIN
         priority INT NULL,
         send_at DATETIME2(3) NULL,
         dedup_key NVARCHAR(4000) NULL,
-        max_attempts INT NULL,
-        conversation NVARCHAR(4000) NULL,
-        fault NVARCHAR(2000) NULL
+        max_attempts INT NULL
     );
 
     IF @messages IS NULL OR ISJSON(@messages) = 0 OR LEFT(LTRIM(@messages), 1) <> N'['
@@ -62,28 +60,24 @@ BEGIN
         priority,
         send_at,
         dedup_key,
-        max_attempts,
-        conversation,
-        fault
+        max_attempts
     )
     SELECT
         CAST(j.[key] AS INT) + 1,
         NEWID(),
-        c.method,
-        c.platform,
+        COALESCE(v.method, N'sendmessage'),
+        v.platform,
         platformid.text,
         destination.text,
         message.text,
-        c.type,
+        v.type,
         fileurl.text,
         thumburl.text,
         COALESCE(account.text, N'default'),
         COALESCE(v.priority, 5),
         v.send_at,
         dedup_key.text,
-        v.max_attempts,
-        c.conversation,
-        c.fault
+        v.max_attempts
     FROM OPENJSON(@messages) AS j
     CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
         method NVARCHAR(MAX),
@@ -106,30 +100,32 @@ BEGIN
     CROSS APPLY afil.json_text(v.account) AS account
     CROSS APPLY afil.json_text(v.dedup_key) AS dedup_key
     /* Read apart, for Babelfish cuts what WITH reads at 4,000 characters. */
-    CROSS APPLY afil.json_text(
-        (
-            SELECT MAX(k.value)
-            FROM OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) AS k
-            WHERE k.[key] = N'message'
-        )
-    ) AS message
-    CROSS APPLY afil.request_check(
-        COALESCE(v.method, N'sendmessage'),
-        v.platform,
-        platformid.text,
-        destination.text,
-        message.text,
-        v.type,
-        fileurl.text,
-        thumburl.text,
-        COALESCE(account.text, N'default'),
-        COALESCE(v.priority, 5),
-        dedup_key.text,
-        v.max_attempts
-    ) AS c;
+    CROSS APPLY (
+        SELECT MAX(k.value) AS value
+        FROM OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) AS k
+        WHERE k.[key] = N'message'
+    ) AS m
+    CROSS APPLY afil.json_text(m.value) AS message;
     SET @count = @@ROWCOUNT;
 
-    SELECT TOP (1) @fault = CONCAT(N'request ', n, N': ', fault) FROM @request WHERE fault IS NOT NULL ORDER BY n;
+    SELECT TOP (1) @fault = CONCAT(N'request ', r.n, N': ', c.fault)
+    FROM @request AS r
+    CROSS APPLY afil.request_check(
+        r.method,
+        r.platform,
+        r.platformid,
+        r.destination,
+        r.message,
+        r.type,
+        r.fileurl,
+        r.thumburl,
+        r.account,
+        r.priority,
+        r.dedup_key,
+        r.max_attempts
+    ) AS c
+    WHERE c.fault IS NOT NULL
+    ORDER BY r.n;
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
 
@@ -162,12 +158,12 @@ BEGIN
     SELECT
         r.request_id,
         r.account,
-        r.method,
-        r.platform,
+        c.method,
+        c.platform,
         r.platformid,
         r.destination,
         r.message,
-        r.type,
+        c.type,
         r.fileurl,
         r.thumburl,
         r.priority,
@@ -177,12 +173,26 @@ BEGIN
         0,
         COALESCE(r.max_attempts, @max_attempts),
         r.dedup_key,
-        r.conversation,
+        c.conversation,
         @now,
         SUSER_SNAME()
     FROM (
         SELECT *, ROW_NUMBER() OVER (PARTITION BY account, dedup_key ORDER BY n) AS place FROM @request
     ) AS r
+    CROSS APPLY afil.request_check(
+        r.method,
+        r.platform,
+        r.platformid,
+        r.destination,
+        r.message,
+        r.type,
+        r.fileurl,
+        r.thumburl,
+        r.account,
+        r.priority,
+        r.dedup_key,
+        r.max_attempts
+    ) AS c
     WHERE r.dedup_key IS NULL
         OR (
             r.place = 1
