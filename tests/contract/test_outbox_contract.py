@@ -509,3 +509,10 @@ def test_two_workers_never_take_the_same_row(engine: Engine) -> None:
     assert not faults
     assert (set(taken), set(taken.values())) == (set(ids), {1})
     assert engine.outbox.status().counts["sent"] == 200
+
+
+def test_nothing_is_purged_while_the_retention_settings_keep_everything(engine: Engine) -> None:
+    id = engine.send()
+    engine.hand_in(engine.take()[0])
+    assert not engine.outbox.apply_retention()
+    assert engine.status(id) == "sent"

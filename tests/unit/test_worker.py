@@ -416,3 +416,28 @@ def test_the_database_is_told_what_to_do_with_sends_whose_lease_ran_out() -> Non
     outbox = FakeOutbox(1)
     Watched(outbox, on_unknown="retry").worker.run(until="drained")
     assert outbox.on_unknown == "retry"
+
+
+def test_a_worker_purges_what_the_retention_settings_no_longer_keep_now_and_then() -> None:
+    outbox = FakeOutbox()
+    fast = Watched(outbox, monotonic=lambda: time.monotonic() * 1000)  # a minute passes in 60 ms
+    with fast.running():
+        wait_for(lambda: outbox.purges >= 2)
+        fast.worker.stop()
+
+
+def test_a_purge_that_the_database_refuses_stops_no_delivery() -> None:
+    outbox = FakeOutbox()
+
+    def refuse() -> bool:
+        outbox.purges += 1
+        raise DatabaseUnavailable
+
+    outbox.apply_retention = refuse  # type: ignore[method-assign]
+    fast = Watched(outbox, monotonic=lambda: time.monotonic() * 1000)
+    with fast.running():
+        wait_for(lambda: outbox.purges >= 1)
+        outbox.add()
+        wait_for(lambda: outbox.results)
+        fast.worker.stop()
+    assert [r.kind for r in outbox.results] == ["sent"]
