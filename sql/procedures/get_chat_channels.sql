@@ -6,7 +6,7 @@ Ask for the account's channels; afil.chat_channels shows them when the worker ha
 EXEC afil.get_chat_channels;
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   afil_sender
 */
 CREATE OR ALTER PROCEDURE afil.get_chat_channels
@@ -17,7 +17,7 @@ CREATE OR ALTER PROCEDURE afil.get_chat_channels
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
     EXEC afil.enqueue
         @method = 'getchatchannels',
         @account = @account,

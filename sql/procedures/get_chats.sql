@@ -6,7 +6,7 @@ Ask for the chats of a channel; afil.chats shows them when the worker has the an
 EXEC afil.get_chats @platform = 'whatsapp', @platformid = '100';
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   afil_sender
 */
 CREATE OR ALTER PROCEDURE afil.get_chats
@@ -19,7 +19,7 @@ CREATE OR ALTER PROCEDURE afil.get_chats
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
     EXEC afil.enqueue
         @method = 'getchats',
         @platform = @platform,

@@ -6,7 +6,7 @@ Ask for the unread messages of a chat; afil.chat_messages shows them when the wo
 EXEC afil.get_unread_messages @platform = 'whatsapp', @platformid = '100', @destination = '34600000000';
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   afil_sender
 */
 CREATE OR ALTER PROCEDURE afil.get_unread_messages
@@ -20,7 +20,7 @@ CREATE OR ALTER PROCEDURE afil.get_unread_messages
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
     EXEC afil.enqueue
         @method = 'getunreadmessages',
         @platform = @platform,

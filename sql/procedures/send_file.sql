@@ -7,7 +7,7 @@ EXEC afil.send_file @platform = 'whatsapp', @platformid = '100', @destination = 
     @type = 'image', @fileurl = N'https://www.example.com/image.jpg';
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   afil_sender
 */
 CREATE OR ALTER PROCEDURE afil.send_file
@@ -25,7 +25,7 @@ CREATE OR ALTER PROCEDURE afil.send_file
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
     EXEC afil.enqueue
         @method = 'sendfile',
         @platform = @platform,

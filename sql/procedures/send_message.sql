@@ -6,7 +6,7 @@ Put one chat message in the outbox; it is sent after the caller commits.
 EXEC afil.send_message @platform = 'whatsapp', @platformid = '100', @destination = '34600000000', @message = N'Your order left today.';
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed
+Errors   51001 a parameter is missing, too long or not allowed; 51005 the sender's quota is used up
 Grants   afil_sender
 */
 CREATE OR ALTER PROCEDURE afil.send_message
@@ -21,7 +21,7 @@ CREATE OR ALTER PROCEDURE afil.send_message
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
-    SET NOCOUNT, XACT_ABORT ON;
+    SET NOCOUNT ON; /* XACT_ABORT stays as the caller has it, see afil.enqueue */
     EXEC afil.enqueue
         @method = 'sendmessage',
         @platform = @platform,
