@@ -4,6 +4,8 @@ GO
 Take waiting requests out of the queue: those named, or all that one notification wrote, or all of an account. What is
 being sent right now is not stopped. afil.requeue puts a cancelled request back.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.cancel @ids = N'[12, 13]';
 EXEC afil.cancel @notification = N'order_state';
 

@@ -4,6 +4,8 @@ GO
 Put failed, uncertain or cancelled requests back in the queue, with a fresh set of tries: those named, or all that
 failed with a code.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.requeue @ids = N'[12, 13]';
 EXEC afil.requeue @error_code = N'OVER_QUOTA', @account = N'default';
 

@@ -3,6 +3,8 @@ GO
 /*
 Take requests again after afil.pause: of one account (as afil.release_account does), or all.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.resume;
 
 Returns  a row: resumed bit, 0 when nothing was paused; with @account, what afil.release_account returns; 0
