@@ -89,3 +89,25 @@ def test_a_large_one_is_counted_now_and_then_and_stops_a_loop_all_the_same(query
         for _ in range(200):  # one in ten is counted: 200 slip through once in a billion runs
             query(SEND)
     assert len(statuses(query)) < 1200
+
+
+def test_a_refusal_that_the_caller_catches_leaves_their_transaction_to_them(query: Any) -> None:
+    quota(query, 1)
+    got = query(
+        f"""
+        SET XACT_ABORT OFF;
+        DECLARE @error int, @state int;
+        BEGIN TRANSACTION;
+        {SEND};
+        BEGIN TRY
+            {SEND};
+        END TRY
+        BEGIN CATCH
+            SELECT @error = ERROR_NUMBER(), @state = XACT_STATE();
+        END CATCH;
+        COMMIT TRANSACTION;
+        SELECT @error, @state;
+        """
+    )
+    assert [tuple(r) for r in got] == [(51005, 1)]
+    assert len(statuses(query)) == 1
