@@ -65,13 +65,20 @@ def test_all_items_carries_the_names_of_database_mail(query: Any) -> None:
         assert row.last_mod_date == (row.completed_at or row.due_at)
 
 
-def test_item_counts_counts_each_state_and_says_since_when_its_oldest_is_due(query: Any) -> None:
+def test_item_counts_counts_each_state_and_says_since_when_the_oldest_is_due(query: Any) -> None:
     oldest = add(query, days=2)
     add(query)
     add(query, "failed")
     rows = {r.status: r for r in query("SELECT * FROM afil.item_counts")}
     assert {s: r.items for s, r in rows.items()} == {"queued": 2, "failed": 1}
+    assert rows["failed"].oldest_due_at is None
     assert rows["queued"].oldest_due_at == query("SELECT due_at FROM afil.outbox WHERE id = ?", oldest)[0][0]
+
+
+def test_item_counts_counts_every_request_once_in_whatever_state(query: Any) -> None:
+    for status in STATUSES:
+        add(query, status)
+    assert {r.status: r.items for r in query("SELECT * FROM afil.item_counts")} == dict.fromkeys(STATUSES, 1)
 
 
 def test_workers_says_who_was_heard_of_within_a_minute(query: Any) -> None:
