@@ -17,7 +17,7 @@ RETURNS TABLE AS RETURN (
         CAST(LEFT(platformid.text, 100) AS NVARCHAR(100)) AS platformid,
         CAST(LEFT(name.text, 400) AS NVARCHAR(400)) AS name
     FROM afil.answer_list(@id) AS j
-    CROSS APPLY OPENJSON(j.value) WITH (
+    CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
         platform NVARCHAR(MAX),
         platformid NVARCHAR(MAX),
         name NVARCHAR(MAX)
@@ -25,6 +25,6 @@ RETURNS TABLE AS RETURN (
     CROSS APPLY afil.json_text(v.platform) AS platform
     CROSS APPLY afil.json_text(v.platformid) AS platformid
     CROSS APPLY afil.json_text(v.name) AS name
-    WHERE LEFT(j.value, 1) = N'{'
+    WHERE j.type = 5
 );
 GO

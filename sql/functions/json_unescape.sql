@@ -16,6 +16,9 @@ AS
 BEGIN
     DECLARE @backslash NVARCHAR(2) = NCHAR(1) + NCHAR(2), @control INT = 1;
     SET @value = REPLACE(REPLACE(@value, N'\\', @backslash), N'\"', N'"');
+    /* Babelfish takes the quotes off a string greedily: of an escaped one at its end only the backslash is left. */
+    IF RIGHT(@value, 1) = N'\'
+        SET @value = STUFF(@value, LEN(@value), 1, N'"');
     IF CHARINDEX(N'\', @value) > 0
     BEGIN
         SET @value = REPLACE(REPLACE(REPLACE(@value, N'\/', N'/'), N'\t', NCHAR(9)), N'\n', NCHAR(10));

@@ -34,7 +34,7 @@ RETURNS TABLE AS RETURN (
             )
         END AS dated_at
     FROM afil.answer_list(@id) AS j
-    CROSS APPLY OPENJSON(j.value) WITH (
+    CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
         platform NVARCHAR(MAX),
         platformid NVARCHAR(MAX),
         destination NVARCHAR(MAX),
@@ -51,7 +51,13 @@ RETURNS TABLE AS RETURN (
     CROSS APPLY afil.json_text(v.status) AS status
     CROSS APPLY afil.json_text(v.datetime) AS datetime
     /* Read apart, for Babelfish cuts what WITH reads at 4,000 characters. */
-    CROSS APPLY afil.json_text((SELECT MAX(k.value) FROM OPENJSON(j.value) AS k WHERE k.[key] = N'message')) AS message
-    WHERE LEFT(j.value, 1) = N'{'
+    CROSS APPLY afil.json_text(
+        (
+            SELECT MAX(k.value)
+            FROM OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) AS k
+            WHERE k.[key] = N'message'
+        )
+    ) AS message
+    WHERE j.type = 5
 );
 GO

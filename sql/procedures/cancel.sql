@@ -4,6 +4,8 @@ GO
 Take waiting requests out of the queue: those named, or all that one notification wrote, or all of an account. What is
 being sent right now is not stopped. afil.requeue puts a cancelled request back.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.cancel @ids = N'[12, 13]';
 EXEC afil.cancel @notification = N'order_state';
 
@@ -27,6 +29,7 @@ BEGIN
     IF @ids IS NULL AND @notification IS NULL AND @account IS NULL
         THROW 51001, 'say which requests: @ids = N''[12, 13]'', @notification = N''…'' or @account = N''…''', 1;
     IF ISJSON(COALESCE(@ids, N'[]')) = 0
+       OR LEFT(LTRIM(COALESCE(@ids, N'[]')), 1) <> N'['
        OR EXISTS (SELECT 1 FROM OPENJSON(COALESCE(@ids, N'[]')) WHERE TRY_CONVERT(BIGINT, value) IS NULL)
         THROW 51001, '@ids is not a JSON array of request ids: write [12, 13]', 1;
 

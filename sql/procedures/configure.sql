@@ -3,6 +3,8 @@ GO
 /*
 Show the database's settings, or change one. Workers and procedures use the new value at once.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.configure;
 EXEC afil.configure @name = 'retention_days_sent', @value = 90;
 

@@ -16,7 +16,7 @@ BEGIN
     SET NOCOUNT, XACT_ABORT ON;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME(), @alive INT, @seen INT, @waiting BIGINT, @sending BIGINT, @oldest INT;
     DECLARE @scheduled BIGINT, @failed INT, @uncertain BIGINT, @held INT, @broken INT, @paused BIT = 0;
-    DECLARE @names NVARCHAR(4000), @error NVARCHAR(1000);
+    DECLARE @names NVARCHAR(4000), @codes NVARCHAR(1000), @error NVARCHAR(2000);
 
     SELECT @alive = COALESCE(SUM(CASE WHEN is_alive = 1 THEN 1 ELSE 0 END), 0), @seen = MIN(seen_seconds_ago)
     FROM afil.workers;
@@ -26,11 +26,24 @@ BEGIN
         @sending = COALESCE(SUM(sending), 0),
         @oldest = MAX(oldest_seconds)
     FROM afil.queue_status;
-    SELECT @failed = COUNT(*)
-    FROM afil.outbox
-    WHERE status = 'failed' AND completed_at IS NOT NULL AND completed_at > DATEADD(HOUR, -1, @now);
+    SELECT
+        @failed = COALESCE(SUM(f.items), 0),
+        @codes = LEFT(
+            STRING_AGG(CONCAT(CAST(f.items AS NVARCHAR(MAX)), N' ', f.error_code), N', ') WITHIN GROUP (
+                ORDER BY f.items DESC
+            ),
+            1000
+        )
+    FROM (
+        SELECT error_code, COUNT(*) AS items
+        FROM afil.outbox
+        WHERE status = 'failed' AND completed_at IS NOT NULL AND completed_at > DATEADD(HOUR, -1, @now)
+        GROUP BY error_code
+    ) AS f;
     SELECT @uncertain = COUNT(*) FROM afil.outbox WHERE status = 'uncertain' AND completed_at IS NOT NULL;
-    SELECT @held = COUNT(*), @names = STRING_AGG(CONCAT(name, N' (', LEFT(held_reason, 100), N')'), N'; ')
+    SELECT
+        @held = COUNT(*),
+        @names = LEFT(STRING_AGG(CONCAT(CAST(name AS NVARCHAR(MAX)), N' (', LEFT(held_reason, 100), N')'), N'; '), 4000)
     FROM afil.held_accounts;
     SELECT @broken = COUNT(*) FROM afil.notifications WHERE state <> 'ok';
     SELECT @paused = 1 FROM afil.setting WHERE name = 'paused' AND value = N'1';
@@ -85,7 +98,7 @@ BEGIN
             5,
             'failed',
             CAST(CASE WHEN @failed = 0 THEN 1 ELSE 0 END AS BIT),
-            CONCAT(@failed, N' within the last hour'),
+            CONCAT(@failed, N' within the last hour', N': ' + @codes),
             N'SELECT * FROM afil.failed_items ORDER BY id DESC; afil.requeue tries them again'
         UNION ALL
         SELECT

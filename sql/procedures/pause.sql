@@ -4,6 +4,8 @@ GO
 Stop taking requests: of one account, or all. They stay queued and new ones are accepted; calls in flight end as they
 would. A worker pauses an account by itself when the API refuses its credentials.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.pause @account = N'example', @reason = N'new password on Monday';
 
 Returns  0

@@ -4,6 +4,8 @@ GO
 Delete finished requests with their tries and answers, 500 at a time so that nobody waits for it. To have it done
 day by day, set retention_days_sent and retention_days_failed with afil.configure.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.purge @status = 'sent', @older_than_days = 90;
 
 Returns  a row: purged int; 0

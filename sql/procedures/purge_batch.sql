@@ -35,7 +35,7 @@ BEGIN
             DELETE FROM afil.response
             WHERE id IN (SELECT id FROM @row);
             DELETE FROM afil.outbox
-            WHERE id IN (SELECT id FROM @row);
+            WHERE id IN (SELECT id FROM @row) AND status = @status;
         END;
         COMMIT TRANSACTION;
     END TRY

@@ -21,7 +21,7 @@ BEGIN
         lease_id UNIQUEIDENTIFIER NOT NULL,
         attempt INT NOT NULL
     );
-    IF @claims IS NULL OR ISJSON(@claims) = 0
+    IF @claims IS NULL OR ISJSON(@claims) = 0 OR LEFT(LTRIM(@claims), 1) <> N'['
         THROW 51001, '@claims is not a JSON array', 1;
 
     BEGIN TRY

@@ -3,6 +3,8 @@ GO
 /*
 Take requests of a held account again, after its credentials have been mended.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.release_account @account = N'default';
 
 Returns  a row: released bit, 0 when the account was not held; 0

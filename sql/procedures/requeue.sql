@@ -4,6 +4,8 @@ GO
 Put failed, uncertain or cancelled requests back in the queue, with a fresh set of tries: those named, or all that
 failed with a code.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.requeue @ids = N'[12, 13]';
 EXEC afil.requeue @error_code = N'OVER_QUOTA', @account = N'default';
 
@@ -27,6 +29,7 @@ BEGIN
     IF @ids IS NOT NULL AND @error_code IS NOT NULL
         THROW 51001, '@ids and @error_code exclude each other: give one', 1;
     IF ISJSON(COALESCE(@ids, N'[]')) = 0
+       OR LEFT(LTRIM(COALESCE(@ids, N'[]')), 1) <> N'['
        OR EXISTS (SELECT 1 FROM OPENJSON(COALESCE(@ids, N'[]')) WHERE TRY_CONVERT(BIGINT, value) IS NULL)
         THROW 51001, '@ids is not a JSON array of request ids: write [12, 13]', 1;
     SELECT @tries = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';

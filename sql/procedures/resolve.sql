@@ -4,6 +4,8 @@ GO
 Settle an uncertain request, of which nobody could say whether it took effect: the message arrived, or it is to be sent
 again. afil.uncertain_items lists them.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.resolve @id = 12, @outcome = 'arrived';
 
 Returns  a row: id bigint, status varchar; 0

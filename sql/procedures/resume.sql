@@ -3,10 +3,12 @@ GO
 /*
 Take requests again after afil.pause: of one account (as afil.release_account does), or all.
 
+Inside a caller's transaction it is part of that, and an error ends it.
+
 EXEC afil.resume;
 
-Returns  a row: resumed bit, 0 when nothing was paused; 0
-Errors   51001 @account is too long; 51010 another session holds the queue
+Returns  a row: resumed bit, 0 when nothing was paused; with @account, what afil.release_account returns; 0
+Errors   51001 @account is empty or too long; 51010 another session holds the queue
 Grants   afil_operator
 */
 CREATE OR ALTER PROCEDURE afil.resume

@@ -39,7 +39,8 @@ BEGIN
         priority INT NULL,
         send_at DATETIME2(3) NULL,
         dedup_key NVARCHAR(4000) NULL,
-        max_attempts INT NULL
+        max_attempts INT NULL,
+        fault NVARCHAR(2000) NULL
     );
 
     IF @messages IS NULL OR ISJSON(@messages) = 0 OR LEFT(LTRIM(@messages), 1) <> N'['
@@ -60,7 +61,8 @@ BEGIN
         priority,
         send_at,
         dedup_key,
-        max_attempts
+        max_attempts,
+        fault
     )
     SELECT
         CAST(j.[key] AS INT) + 1,
@@ -74,10 +76,27 @@ BEGIN
         fileurl.text,
         thumburl.text,
         COALESCE(account.text, N'default'),
-        COALESCE(v.priority, 5),
-        v.send_at,
+        COALESCE(typed.priority, 5),
+        typed.send_at,
         dedup_key.text,
-        v.max_attempts
+        typed.max_attempts,
+        CASE
+            WHEN v.priority IS NOT NULL AND typed.priority IS NULL THEN CONCAT(
+                N'@priority ''',
+                LEFT(v.priority, 80),
+                N''' is not between 0 (first) and 9 (last)'
+            )
+            WHEN v.send_at IS NOT NULL AND typed.send_at IS NULL THEN CONCAT(
+                N'@send_at ''',
+                LEFT(v.send_at, 80),
+                N''' is not a time: write 2026-01-31T08:00:00, in UTC'
+            )
+            WHEN v.max_attempts IS NOT NULL AND typed.max_attempts IS NULL THEN CONCAT(
+                N'@max_attempts ''',
+                LEFT(v.max_attempts, 80),
+                N''' is not between 1 and 100'
+            )
+        END
     FROM OPENJSON(@messages) AS j
     CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
         method NVARCHAR(MAX),
@@ -88,11 +107,18 @@ BEGIN
         fileurl NVARCHAR(MAX),
         thumburl NVARCHAR(MAX),
         account NVARCHAR(MAX),
-        priority INT,
-        send_at DATETIME2(3),
+        priority NVARCHAR(MAX),
+        send_at NVARCHAR(MAX),
         dedup_key NVARCHAR(MAX),
-        max_attempts INT
+        max_attempts NVARCHAR(MAX)
     ) AS v
+    /* A value of another type is refused by name; reading it as a number would end the caller's transaction. */
+    CROSS APPLY (
+        SELECT
+            TRY_CONVERT(INT, v.priority) AS priority,
+            TRY_CONVERT(DATETIME2(3), v.send_at) AS send_at,
+            TRY_CONVERT(INT, v.max_attempts) AS max_attempts
+    ) AS typed
     CROSS APPLY afil.json_text(v.platformid) AS platformid
     CROSS APPLY afil.json_text(v.destination) AS destination
     CROSS APPLY afil.json_text(v.fileurl) AS fileurl
@@ -108,7 +134,7 @@ BEGIN
     CROSS APPLY afil.json_text(m.value) AS message;
     SET @count = @@ROWCOUNT;
 
-    SELECT TOP (1) @fault = CONCAT(N'request ', r.n, N': ', c.fault)
+    SELECT TOP (1) @fault = CONCAT(N'request ', r.n, N': ', COALESCE(r.fault, c.fault))
     FROM @request AS r
     CROSS APPLY afil.request_check(
         r.method,
@@ -124,7 +150,7 @@ BEGIN
         r.dedup_key,
         r.max_attempts
     ) AS c
-    WHERE c.fault IS NOT NULL
+    WHERE COALESCE(r.fault, c.fault) IS NOT NULL
     ORDER BY r.n;
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -129,3 +130,77 @@ def test_send_messages_names_the_first_bad_element_and_writes_none(query: Any) -
 def test_send_messages_refuses_what_is_no_json_array(query: Any, bad: str | None) -> None:
     with pytest.raises(DriverError, match="@messages is not a JSON array"):
         query("EXEC afil.send_messages @messages = ?", bad)
+
+
+GOOD_CALL = "EXEC afil.get_chats @platform = 'whatsapp', @platformid = '1'"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [f"EXEC afil.{procedure} @priority = 10" for procedure in PROCEDURES] + ["EXEC afil.send_messages N'x'"],
+    ids=[*PROCEDURES, "send_messages"],
+)
+def test_a_refused_request_leaves_a_caller_who_catches_it_free_to_commit(query: Any, refused: str) -> None:
+    got = query(
+        f"""
+        SET XACT_ABORT OFF;
+        DECLARE @error int, @state int;
+        BEGIN TRANSACTION;
+        {GOOD_CALL};
+        BEGIN TRY
+            {refused};
+        END TRY
+        BEGIN CATCH
+            SELECT @error = ERROR_NUMBER(), @state = XACT_STATE();
+        END CATCH;
+        {GOOD_CALL};
+        COMMIT TRANSACTION;
+        SELECT @error AS error, @state AS state;
+        """
+    )
+    assert [tuple(r) for r in got] == [(51001, 1)]
+    assert query("SELECT COUNT(*) FROM afil.all_items")[0][0] == 2
+
+
+def test_a_platform_is_kept_in_the_contracts_own_spelling(query: Any) -> None:
+    id = execute(query, "send_file", **(good("send_file") | {"platform": "WhatsApp ", "type": "IMAGE "}))
+    row = query("SELECT platform, type, conversation FROM afil.outbox WHERE id = ?", id)[0]
+    assert tuple(row) == ("whatsapp", "image", "default\x1fwhatsapp\x1f100\x1f34600000000")
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [({"priority": "high"}, "@priority 'high' is not between 0"), ({"priority": 9999999999}, "@priority '9999999999'"),
+     ({"priority": 2.5}, "@priority '2.5'"), ({"send_at": "soon"}, "@send_at 'soon' is not a time: write 2026-01-31T"),
+     ({"max_attempts": "x"}, "@max_attempts 'x' is not between 1 and 100")],
+)  # fmt: skip
+def test_send_messages_refuses_a_value_of_another_type_by_name_and_the_caller_may_go_on(
+    query: Any, bad: dict[str, object], named: str
+) -> None:
+    element = {"platform": "whatsapp", "platformid": "1", "destination": "2", "message": "x"}
+    got = query(
+        """
+        SET XACT_ABORT OFF;
+        DECLARE @messages nvarchar(max) = ?, @message nvarchar(max), @state int;
+        BEGIN TRANSACTION;
+        BEGIN TRY
+            EXEC afil.send_messages @messages;
+        END TRY
+        BEGIN CATCH
+            SELECT @message = ERROR_MESSAGE(), @state = XACT_STATE();
+        END CATCH;
+        COMMIT TRANSACTION;
+        SELECT @message AS message, @state AS state;
+        """,
+        json.dumps([element, element | bad]),
+    )[0]
+    assert got.message.startswith(f"request 2: {named}")
+    assert got.state == 1
+    assert query("SELECT COUNT(*) FROM afil.all_items")[0][0] == 0
+
+
+@pytest.mark.parametrize("text", ['"quoted"', '""', "\\", '\\"', "C:\\new\\table", "😀", " x "])
+def test_send_messages_keeps_quotes_backslashes_and_spaces_at_either_end(query: Any, text: str) -> None:
+    element = {"platform": "whatsapp", "platformid": "1", "destination": "2", "message": text}
+    query("EXEC afil.send_messages @messages = ?", json.dumps([element]))
+    assert query("SELECT message FROM afil.all_items")[0][0] == text

@@ -1,0 +1,59 @@
+"""afil.release_account: an account held by a worker or an operator sends again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.tsql.conftest import DriverError
+from tests.tsql.rows import add, events, hand_in, one, sent_order, take
+
+pytestmark = pytest.mark.tsql
+
+
+def test_an_account_held_for_its_credentials_sends_again_in_order_and_no_try_is_counted(query: Any) -> None:
+    ids = [add(query, account="shop") for _ in range(3)]
+    hand_in(query, take(query), "hold", error_code="UNAUTHORIZED", detail="wrong password")
+    assert take(query) == []
+    assert query("SELECT held_reason FROM afil.held_accounts")[0][0] == "UNAUTHORIZED: wrong password"
+    assert query("EXEC afil.release_account @account = N'shop'")[0].released
+    assert query("SELECT name FROM afil.held_accounts") == []
+    assert sent_order(query) == ids
+    assert [one(query, id).attempts for id in ids] == [1, 1, 1]
+
+
+def test_more_than_a_batch_comes_back_in_line(query: Any) -> None:
+    query(
+        "INSERT INTO afil.outbox (request_id, account, method, priority, status, turn, due_at, attempts, max_attempts, "
+        "conversation, created_at, created_by) SELECT TOP (600) NEWID(), N'shop', 'getchatchannels', 5, 'queued', 3, "
+        "SYSUTCDATETIME(), 0, 8, N'shop', SYSUTCDATETIME(), N'x' FROM sys.all_columns"
+    )
+    query("INSERT INTO afil.account (name, held_at) VALUES (N'shop', SYSUTCDATETIME())")
+    query("EXEC afil.release_account @account = N'shop'")
+    assert [tuple(r) for r in query("SELECT turn, COUNT(*) FROM afil.outbox GROUP BY turn")] == [(0, 600)]
+
+
+def test_other_held_accounts_stay_held(query: Any) -> None:
+    for account in ("shop", "office"):
+        add(query, account=account)
+        query("EXEC afil.pause @account = ?", account)
+    query("EXEC afil.release_account @account = N'shop'")
+    assert [r.account for r in take(query)] == ["shop"]
+
+
+def test_an_account_that_is_not_held_is_released_zero_times(query: Any) -> None:
+    assert not query("EXEC afil.release_account @account = N'nobody'")[0].released
+    assert events(query) == []
+
+
+def test_a_release_inside_a_transaction_goes_with_its_rollback(query: Any) -> None:
+    query("EXEC afil.pause @account = N'shop'")
+    query("BEGIN TRANSACTION; EXEC afil.release_account @account = N'shop'; ROLLBACK TRANSACTION;")
+    assert len(query("SELECT * FROM afil.held_accounts")) == 1
+
+
+@pytest.mark.parametrize("bad", [None, "", "  ", "x" * 129])
+def test_nonsense_is_refused_with_what_is_allowed(query: Any, bad: str | None) -> None:
+    with pytest.raises(DriverError, match=r"1 to 128 characters long: afil.held_accounts lists those held.*51001"):
+        query("EXEC afil.release_account @account = ?", bad)
