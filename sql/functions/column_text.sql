@@ -15,7 +15,7 @@ CREATE OR ALTER FUNCTION afil.column_text (
     @object_id INT,
     @name NVARCHAR(300),
     @alias NVARCHAR(10),
-    @format NVARCHAR(100)
+    @format NVARCHAR(4000)
 )
 RETURNS NVARCHAR(MAX)
 AS
@@ -116,11 +116,13 @@ BEGIN
             BEGIN
                 SET @expression = COALESCE(@expression + N' + ', N'') +
                     N'N''' +
-                    REPLACE(SUBSTRING(@format, @i, 1), N'''', N'''''') +
+                    REPLACE(SUBSTRING(@format, @i, 1) COLLATE Latin1_General_BIN2, N'''', N'''''') +
                     N'''';
                 SET @i = @i + 1;
             END;
         END;
+        IF @expression IS NULL AND @fault IS NULL
+            SET @fault = CONCAT(N'''', @name, N''' has a : and no format behind it');
     END;
     IF @fault IS NULL AND @kind = N'number'
     BEGIN

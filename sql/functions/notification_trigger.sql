@@ -104,9 +104,9 @@ BEGIN
             SET @fault = N'@columns says which columns an update must change, and @on has no update: leave it out';
         SELECT
             @changed = N'EXISTS (SELECT ' +
-            STRING_AGG(N'new.' + QUOTENAME(c.name), N', ') WITHIN GROUP (ORDER BY c.column_id) +
+            STRING_AGG(CAST(N'new.' + QUOTENAME(c.name) AS NVARCHAR(MAX)), N', ') WITHIN GROUP (ORDER BY c.column_id) +
             N' EXCEPT SELECT ' +
-            STRING_AGG(N'old.' + QUOTENAME(c.name), N', ') WITHIN GROUP (ORDER BY c.column_id) +
+            STRING_AGG(CAST(N'old.' + QUOTENAME(c.name) AS NVARCHAR(MAX)), N', ') WITHIN GROUP (ORDER BY c.column_id) +
             N')'
         FROM sys.columns AS c
         WHERE c.object_id = @object_id AND c.name IN (SELECT LTRIM(RTRIM(value)) FROM STRING_SPLIT(@columns, N','));
@@ -139,7 +139,7 @@ BEGIN
             ORDER BY column_id
         ),
         @gone = STRING_AGG(
-            CAST(N'TRY_CONVERT(NVARCHAR(60), r.' + QUOTENAME(name) + N') = ' + @nothing AS NVARCHAR(MAX)),
+            CAST(N'TRY_CONVERT(NVARCHAR(MAX), r.' + QUOTENAME(name) + N') = ' + @nothing AS NVARCHAR(MAX)),
             N' OR '
         ) WITHIN GROUP (ORDER BY column_id)
     FROM sys.columns
@@ -152,9 +152,9 @@ BEGIN
         @gone = COALESCE(@gone, N'1 = 0');
 
     SELECT
-        @account = N'N''' + REPLACE(@account, N'''', N'''''') + N'''',
-        @platform = N'N''' + REPLACE(@platform, N'''', N'''''') + N'''',
-        @quoted_name = N'N''' + REPLACE(@name, N'''', N'''''') + N'''';
+        @account = N'N''' + REPLACE(@account COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
+        @platform = N'N''' + REPLACE(@platform COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
+        @quoted_name = N'N''' + REPLACE(@name COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''';
 
     /* The INSERT, before and after the table that the rows are read from. */
     SET @head = CONCAT(
@@ -169,7 +169,10 @@ BEGIN
             CASE WHEN @type IS NULL THEN N', ''sendmessage'', ' ELSE N', ''sendfile'', ' END,
             @platform,
             N', LEFT(r.platformid, 100), LEFT(r.destination, 200), LEFT(r.message, 1048576), ',
-            COALESCE(N'''' + REPLACE(@type, N'''', N'''''') + N''', LEFT(r.fileurl, 2000), ', N'NULL, NULL, '),
+            COALESCE(
+                N'''' + REPLACE(@type COLLATE Latin1_General_BIN2, N'''', N'''''') + N''', LEFT(r.fileurl, 2000), ',
+                N'NULL, NULL, '
+            ),
             @priority,
             N',
             CASE WHEN r.fault IS NULL THEN ''queued'' ELSE ''failed'' END, CASE WHEN r.fault IS NULL THEN 0 END,
@@ -260,8 +263,13 @@ BEGIN
                 WHERE ',
                     N'(' + @condition + N')',
                     CASE WHEN @condition IS NOT NULL AND @changed IS NOT NULL THEN N' AND ' END,
-                    /* An inserted row, and one whose key was changed, has no old one. */
-                    N'(old.' + QUOTENAME(@first_key) + N' IS NULL OR ' + @changed + N')'
+                    /* An inserted row, and one whose key was changed, has no old one; a deleted row changes no column. */
+                    CASE
+                        WHEN @changed IS NULL THEN NULL
+                        WHEN @on_delete = 1 THEN N'(NOT EXISTS (SELECT 1 FROM inserted) OR '
+                        ELSE N'('
+                    END,
+                    N'old.' + QUOTENAME(@first_key) + N' IS NULL OR ' + @changed + N')'
                 )
             END,
             N'
