@@ -98,6 +98,8 @@ BEGIN
         WHERE NOT EXISTS (
                 SELECT 1 FROM sys.columns AS c WHERE c.object_id = @object_id AND c.name = LTRIM(RTRIM(s.value))
             );
+        IF LTRIM(@columns) = N'' /* of which Babelfish makes no row */
+            SET @unknown = N'';
         IF @unknown IS NOT NULL
             SET @fault = CONCAT(N'@columns: ''', @unknown, N''' is not a column of the table');
         IF @on_update = 0

@@ -70,6 +70,8 @@ BEGIN
     SELECT TOP (1) @unknown = LEFT(LTRIM(RTRIM(value)), 100)
     FROM STRING_SPLIT(COALESCE(@on, N''), N',')
     WHERE LTRIM(RTRIM(value)) NOT IN (N'insert', N'update', N'delete');
+    IF LTRIM(COALESCE(@on, N'')) = N'' /* of which Babelfish makes no row */
+        SET @unknown = N'';
     IF @unknown IS NOT NULL
     BEGIN
         SET @fault = CONCAT(N'@on ''', @unknown, N''' is not one of insert, update, delete, joined by commas');
