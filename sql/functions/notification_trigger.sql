@@ -13,7 +13,7 @@ What makes the trigger safe for those who write to the table:
 - the SET options that filtered indexes ask for are set here, as old clients leave them off.
 
 SELECT afil.notification_trigger(N'order_state', OBJECT_ID(N'dbo.orders'), 0, 1, 0, N'state', NULL,
-    N'default', N'whatsapp', N'100', N'phone', N'Order {order_id} is {state}', NULL, NULL, NULL, 5);
+    N'default', N'whatsapp', N'100', N'{phone}', N'Order {order_id} is {state}', NULL, NULL, NULL, 5);
 
 Returns  nvarchar(max): TRIGGER …; or ! and what is wrong
 Errors   none

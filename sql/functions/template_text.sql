@@ -3,7 +3,7 @@ GO
 /*
 T-SQL that fills a template with the columns of a row, for the trigger of a notification. {column} is the row's value,
 {old.column} the one before an update, {column:format} as afil.column_text formats it, {[odd name]} any name; {{ and }}
-stand for braces. NULL becomes an empty text. A template without braces that is exactly a column's name is that column.
+stand for braces. NULL becomes an empty text.
 
 SELECT afil.template_text(OBJECT_ID(N'dbo.orders'), N'@message', N'Order {order_id} is {state}');
 
@@ -18,10 +18,6 @@ BEGIN
     DECLARE @expression NVARCHAR(MAX) = N'CAST(N'''' AS NVARCHAR(MAX))', @fault NVARCHAR(2000), @uses_old BIT = 0;
     DECLARE @rest NVARCHAR(MAX) = @template, @at INT, @literal NVARCHAR(MAX) = N'', @inside NVARCHAR(MAX);
     DECLARE @name NVARCHAR(300), @format NVARCHAR(4000), @alias NVARCHAR(10), @column NVARCHAR(MAX), @end INT;
-
-    IF @parameter <> N'@message'
-       AND EXISTS (SELECT 1 FROM sys.columns WHERE object_id = @object_id AND name = @template)
-        SET @rest = N'{' + QUOTENAME(@template) + N'}';
 
     /* Searched in binary order: others take a full-width brace for a brace, and a quote with an accent for no quote. */
     WHILE DATALENGTH(@rest) > 0 AND @fault IS NULL

@@ -117,6 +117,15 @@ BEGIN
             NULL,
             NULL
         );
+    /* A column's name alone is kept as a placeholder: should the column go, the name must not turn into a literal. */
+    SELECT @platformid = N'{' + QUOTENAME(name) + N'}'
+    FROM sys.columns
+    WHERE object_id = @object_id AND name = @platformid;
+    SELECT @destination = N'{' + QUOTENAME(name) + N'}'
+    FROM sys.columns
+    WHERE object_id = @object_id AND name = @destination;
+    SELECT @fileurl = N'{' + QUOTENAME(name) + N'}' FROM sys.columns WHERE object_id = @object_id AND name = @fileurl;
+    SELECT @dedup = N'{' + QUOTENAME(name) + N'}' FROM sys.columns WHERE object_id = @object_id AND name = @dedup;
     IF @fault IS NULL
         SET @sql = afil.notification_trigger(
                 @name,

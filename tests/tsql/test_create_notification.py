@@ -39,6 +39,22 @@ def test_an_inserted_row_becomes_a_queued_message_with_every_parameter(notificat
     assert row.created_by == notifications.query("SELECT SUSER_SNAME()")[0][0]
 
 
+def test_a_columns_name_alone_is_that_column_but_in_the_message(notifications: Notifications) -> None:
+    notifications.create(
+        platformid="Total", destination="phone", dedup="id", type="image", fileurl="odd {name}: x", message="state"
+    )
+    notifications.query(
+        "INSERT INTO dbo.purchase (id, phone, total, [odd {name}: x]) VALUES (7, '346', 5, N'http://x'), "
+        "(8, 'phone', 5, N'http://y')"
+    )
+    rows = notifications.query(
+        "SELECT platformid, destination, dedup_key, fileurl, message FROM afil.outbox ORDER BY id"
+    )
+    assert [tuple(r) for r in rows] == [
+        ("5.00", "346", "7", "http://x", "state"), ("5.00", "phone", "8", "http://y", "state"),
+    ]  # fmt: skip
+
+
 def test_a_conversation_is_the_one_that_send_message_writes(notifications: Notifications) -> None:
     notifications.create()
     notifications.query(ROWS + "(1, '346', NULL, NULL)")
@@ -312,7 +328,7 @@ def test_the_quota_fails_the_rows_beyond_it_and_not_the_statement(notifications:
 
 @pytest.mark.parametrize(
     "option", ["ANSI_WARNINGS OFF", "ANSI_PADDING OFF", "ARITHABORT OFF", "CONCAT_NULL_YIELDS_NULL OFF",
-               "ANSI_NULLS OFF", "XACT_ABORT ON", "QUOTED_IDENTIFIER OFF", "NUMERIC_ROUNDABORT ON", "DATEFORMAT dmy", "NOCOUNT OFF"],
+               "ANSI_NULLS OFF", "XACT_ABORT ON", "QUOTED_IDENTIFIER OFF", "NUMERIC_ROUNDABORT ON", "DATEFORMAT dmy"],
 )  # fmt: skip
 def test_set_options_of_an_old_client_break_nothing(notifications: Notifications, babelfish: bool, option: str) -> None:
     name, value = option.split()

@@ -62,12 +62,6 @@ def test_a_template_is_filled(people: None, query: Any, template: str, text: str
     assert filled(query, template) == text
 
 
-def test_only_outside_the_message_a_columns_name_alone_is_that_column(people: None, query: Any) -> None:
-    assert filled(query, "name", "@destination") == "Ana"
-    assert filled(query, "a {b}: c", "@destination") == "odd"
-    assert filled(query, "nam", "@destination") == "nam"
-
-
 @pytest.mark.parametrize(
     ("template", "fault"),
     [
