@@ -9,7 +9,8 @@ What makes the trigger safe for those who write to the table:
 - nothing in it converts or cuts with an error: an invalid message becomes a failed row with a code;
 - should an error come all the same, it is caught and logged, and XACT_ABORT is off so that it dooms no transaction;
 - a column that has gone does not break it: in a subquery a name that inserted lacks is looked up further out, where
-  `absent` has a column of every name it uses. The trigger sees that and logs it instead of sending nonsense;
+  `absent` has a column of every name it uses, whose value, new each time, no row can have. The trigger sees that and
+  logs it instead of sending nonsense;
 - the SET options that filtered indexes ask for are set here, as old clients leave them off.
 
 SELECT afil.notification_trigger(N'order_state', OBJECT_ID(N'dbo.orders'), 0, 1, 0, N'state', NULL,
@@ -53,7 +54,7 @@ BEGIN
         @key NVARCHAR(MAX),
         @order NVARCHAR(MAX);
     DECLARE @first_key NVARCHAR(300), @unknown NVARCHAR(300), @dedup_key NVARCHAR(MAX), @quoted_name NVARCHAR(300);
-    DECLARE @head NVARCHAR(MAX), @tail NVARCHAR(MAX), @nothing NVARCHAR(40) = N'N''afil: no such column''';
+    DECLARE @head NVARCHAR(MAX), @tail NVARCHAR(MAX), @nothing NVARCHAR(10) = N'@mark';
 
     SELECT
         @platformid = afil.template_text(@object_id, N'@platformid', @platformid),
@@ -327,6 +328,7 @@ BEGIN
     SET ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL ON;
     SET NUMERIC_ROUNDABORT OFF;
     DECLARE @rows INT, @left INT, @tries INT, @now DATETIME2(3) = SYSUTCDATETIME(), @error NVARCHAR(1000);
+    DECLARE @mark NVARCHAR(36) = CONVERT(NVARCHAR(36), NEWID());
     BEGIN TRY
         SELECT @rows = COUNT(*) FROM inserted;',
             CASE

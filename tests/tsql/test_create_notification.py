@@ -159,6 +159,21 @@ def test_an_update_of_the_primary_key_has_no_row_before_it(notifications: Notifi
     assert notifications.messages() == [">11", ">12"]
 
 
+def test_columns_of_different_collations_are_joined(notifications: Notifications) -> None:
+    notifications.query("DROP TABLE dbo.purchase")
+    notifications.query(
+        "CREATE TABLE dbo.purchase (id int PRIMARY KEY, phone nvarchar(20) COLLATE Latin1_General_CS_AS, "
+        "state varchar(9) COLLATE Latin1_General_CI_AI, note nchar(9) COLLATE Latin1_General_BIN2)"
+    )
+    notifications.create(
+        on="insert, update", columns="note", when="phone LIKE 'A%' AND state = 'x'", message="{phone}{state}{note}!",
+        destination="{phone}{state}", dedup="{note}{state}",
+    )  # fmt: skip
+    notifications.query("INSERT INTO dbo.purchase VALUES (1, 'A', 'x', N'é'), (2, 'a', 'x', N'é'), (3, 'A', 'x', N'É')")
+    assert [(r.message, r.destination, r.dedup_key) for r in notifications.outbox()][:1] == [("Axé!", "Ax", "éx")]
+    assert notifications.failures() == []
+
+
 def test_a_table_without_primary_key_takes_what_needs_no_row_before(notifications: Notifications) -> None:
     notifications.query("DROP TABLE dbo.purchase")
     notifications.query("CREATE TABLE dbo.purchase (id int, phone nvarchar(20), state varchar(9))")
@@ -502,7 +517,7 @@ def test_an_attack_through_a_name_or_a_condition_is_refused(canary: Notification
 
 MARKERS = (
     "{{source}} {{message expression}} %s inserted deleted new.[id] old.[state] new.[note] N'afil: no such column' "
-    "r.fault m.place @left @now"
+    "r.fault m.place @left @now @mark"
 )
 
 
@@ -524,6 +539,8 @@ def test_an_attack_through_a_text_stays_text(canary: Notifications, parameter: s
 
 def test_the_values_of_a_row_are_never_read_as_templates_or_t_sql(canary: Notifications) -> None:
     canary.create(destination="{phone}", message="{note}", dedup="{id} {note}")
+    canary.query("INSERT INTO dbo.purchase (id, phone, note) VALUES (-1, '@mark', N'@mark'), (-2, 'id', N'{id}')")
+    assert [(r.message, r.destination) for r in canary.outbox()] == [("{id}", "id"), ("@mark", "@mark")]
     for n, attack in enumerate([*ATTACKS, "{id} {{ {old.id}", MARKERS]):
         canary.query("INSERT INTO dbo.purchase (id, phone, note) VALUES (?, ?, ?)", n, attack[:200], attack)
         row = canary.outbox()[-1]
