@@ -515,6 +515,32 @@ def test_an_attack_through_a_name_or_a_condition_is_refused(canary: Notification
     assert canary.query("SELECT 1 FROM afil.notification") == []
 
 
+def test_odd_names_of_schemas_tables_and_columns_are_quoted(canary: Notifications, babelfish: bool) -> None:
+    run = canary.query
+    quote = "" if babelfish else "'"  # which Babelfish's QUOTENAME doubles
+    column = f"x{quote} + {quote}y"
+    table = f"[odd schema].[it{quote}s; DROP TABLE dbo.canary; --]"
+    run(f"DROP TABLE IF EXISTS {table}")
+    run("IF SCHEMA_ID(N'odd schema') IS NULL EXEC (N'CREATE SCHEMA [odd schema]')")
+    run(f"CREATE TABLE {table} ([a; b] int PRIMARY KEY, [{column}] nvarchar(20), [c -- d] nvarchar(20))")
+    try:
+        canary.create(
+            table=table, on="insert, update, delete", columns=f"c -- d, {column}", destination=column,
+            when="[c -- d] <> 'z' AND old.[a; b] IS NULL", message=f"{{[a; b]}} {{[c -- d]}} {{old.[{column}]}}",
+        )  # fmt: skip
+        run(f"INSERT INTO {table} VALUES (1, N'346', N'c'), (2, N'346', N'z')")
+        assert [(r.destination, r.message) for r in canary.outbox()] == [("346", "1 c ")]
+        assert canary.state() == ("ok", None)
+        run("EXEC afil.refresh_notification @name = N't'")
+        run(f"INSERT INTO {table} VALUES (3, N'346', N'c')")
+        run("EXEC afil.drop_notification @name = N't'")
+        run(f"INSERT INTO {table} VALUES (4, N'346', N'c')")
+        assert canary.messages() == ["1 c ", "3 c "]
+    finally:
+        run(f"DROP TABLE {table}")
+        run("DROP SCHEMA [odd schema]")
+
+
 MARKERS = (
     "{{source}} {{message expression}} %s inserted deleted new.[id] old.[state] new.[note] N'afil: no such column' "
     "r.fault m.place @left @now @mark"
