@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from afilsql.outbox.engine import create_engine
 
@@ -119,3 +121,23 @@ def notifications(query: Callable[..., list[Any]]) -> Iterator[Notifications]:
     yield notifications
     query("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
     notifications.clear()
+
+
+@pytest.fixture
+def writer(notifications: Notifications, babelfish: bool, tsql_url: str) -> Iterator[tuple[str, Any]]:
+    """A user who may write to dbo.purchase and has no right on afil: the name, and a cursor of a connection."""
+    if babelfish:
+        pytest.skip("Babelfish chains ownership to no procedure or function: it asks the user for a right on each")
+    name, password = f"afil_writer_{secrets.token_hex(4)}", "Aa1_" + secrets.token_hex(12)
+    notifications.query(f"CREATE LOGIN {name} WITH PASSWORD = '{password}'")
+    notifications.query(f"CREATE USER {name} FOR LOGIN {name}")
+    notifications.query(f"GRANT INSERT, UPDATE, SELECT ON dbo.purchase TO {name}")
+    url = sa.make_url(tsql_url).set(username=name, password=password).render_as_string(hide_password=False)
+    engine = create_engine(url, autocommit=True)
+    raw = engine.raw_connection()
+    yield name, raw.driver_connection.cursor()
+    raw.close()
+    engine.dispose()
+    notifications.query("DROP TABLE dbo.purchase")
+    notifications.query(f"DROP USER {name}")
+    notifications.query(f"DROP LOGIN {name}")

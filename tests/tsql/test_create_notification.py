@@ -235,6 +235,17 @@ def test_a_message_goes_with_the_rollback_of_its_row(notifications: Notification
     assert notifications.outbox() == []
 
 
+def test_whoever_writes_to_the_table_needs_no_right_on_afil(
+    notifications: Notifications, writer: tuple[str, Any]
+) -> None:
+    notifications.create()
+    name, cursor = writer
+    cursor.execute("INSERT INTO dbo.purchase (id, phone) VALUES (1, '346')")
+    assert [(r.status, r.created_by) for r in notifications.outbox()] == [("queued", name)]
+    with pytest.raises(DriverError):
+        cursor.execute("SELECT COUNT(*) FROM afil.outbox")
+
+
 def test_output_rowcount_and_scope_identity_stay_the_statements_own(notifications: Notifications) -> None:
     notifications.query("DROP TABLE dbo.purchase")
     notifications.query("CREATE TABLE dbo.purchase (id int IDENTITY(500, 1) PRIMARY KEY, phone nvarchar(20))")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,11 @@ def test_a_refused_message_is_noted_and_the_callers_transaction_commits(
     assert shop.query("SELECT state FROM dbo.purchase")[0][0] == "sent"
     assert "@destination is 201 characters long" in shop.query("SELECT message FROM dbo.purchase_error")[0][0]
     assert shop.outbox() == []
+
+
+def test_a_writer_who_may_send_needs_no_other_right(shop: Notifications, writer: tuple[str, Any]) -> None:
+    name, cursor = writer
+    shop.query(f"ALTER ROLE afil_sender ADD MEMBER {name}")
+    cursor.execute("INSERT INTO dbo.purchase (id, phone, state) VALUES (1, '341', 'new')")
+    cursor.execute("UPDATE dbo.purchase SET state = 'sent'")
+    assert [(r.destination, r.status, r.created_by) for r in shop.outbox()] == [("341", "queued", name)]
