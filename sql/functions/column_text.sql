@@ -2,7 +2,7 @@ SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
 T-SQL that turns a column of a table into text, for the trigger of a notification. It raises no error whatever the
-value, and is NULL for NULL. Dates take a format of yyyy, yy, MM, dd, HH, mm, ss, fff and punctuation; numbers take 0,
+value, and is NULL for NULL; texts take the database's collation, or two of them could not be joined. Dates take a format of yyyy, yy, MM, dd, HH, mm, ss, fff and punctuation; numbers take 0,
 0.00 (any number of decimals up to nine), #,##0 or #,##0.00. Without one, dates come as yyyy-MM-dd and HH:mm:ss.
 
 SELECT afil.column_text(OBJECT_ID(N'dbo.orders'), N'ordered_at', N'new', N'dd/MM/yyyy');
@@ -15,7 +15,7 @@ CREATE OR ALTER FUNCTION afil.column_text (
     @object_id INT,
     @name NVARCHAR(300),
     @alias NVARCHAR(10),
-    @format NVARCHAR(100)
+    @format NVARCHAR(4000)
 )
 RETURNS NVARCHAR(MAX)
 AS
@@ -116,11 +116,13 @@ BEGIN
             BEGIN
                 SET @expression = COALESCE(@expression + N' + ', N'') +
                     N'N''' +
-                    REPLACE(SUBSTRING(@format, @i, 1), N'''', N'''''') +
+                    REPLACE(SUBSTRING(@format, @i, 1) COLLATE Latin1_General_BIN2, N'''', N'''''') +
                     N'''';
                 SET @i = @i + 1;
             END;
         END;
+        IF @expression IS NULL AND @fault IS NULL
+            SET @fault = CONCAT(N'''', @name, N''' has a : and no format behind it');
     END;
     IF @fault IS NULL AND @kind = N'number'
     BEGIN
@@ -165,6 +167,12 @@ BEGIN
                 ELSE N'TRY_CONVERT(NVARCHAR(MAX), ' + @column + N')'
             END;
 
-    RETURN COALESCE(N'!' + @fault, N'CAST(' + @expression + N' AS NVARCHAR(MAX))');
+    RETURN COALESCE(
+        N'!' + @fault,
+        N'CAST(' +
+        @expression +
+        N' AS NVARCHAR(MAX))' +
+        CASE WHEN @kind = N'text' THEN N' COLLATE DATABASE_DEFAULT' ELSE N'' END
+    );
 END;
 GO

@@ -44,17 +44,22 @@ BEGIN
 
         /* Cut off one token: its kind, its T-SQL, and of a value its category. */
         SELECT @char = SUBSTRING(@condition, @i, 1), @kind = NULL, @category = NULL, @word = NULL;
+        IF UNICODE(@char) > 127 /* a letter of a name, though a collation may take it for a quote or a parenthesis */
+            SET @char = N'a';
         IF @char = N'''' OR (UPPER(@char) = N'N' AND SUBSTRING(@condition, @i + 1, 1) = N'''')
         BEGIN
             SET @i = @i + CASE WHEN @char = N'''' THEN 1 ELSE 2 END;
-            SET @token = REPLACE(SUBSTRING(@condition, @i, 4000), N'''''', NCHAR(1) + NCHAR(1));
-            SET @end = CHARINDEX(N'''', @token);
+            SET @token = SUBSTRING(@condition, @i, 4000);
+            SET @end = CHARINDEX(N'''', REPLACE(@token COLLATE Latin1_General_BIN2, N'''''', N'xx'));
             IF @end = 0
                 SET @fault = N'@when has a text without its closing quote';
             ELSE
             BEGIN
-                SET @word = REPLACE(LEFT(@token, @end - 1), NCHAR(1) + NCHAR(1), N'''');
-                SELECT @kind = N'value', @category = N'text', @token = N'N''' + REPLACE(@word, N'''', N'''''') + N'''';
+                SET @word = REPLACE(LEFT(@token, @end - 1) COLLATE Latin1_General_BIN2, N'''''', N'''');
+                SELECT
+                    @kind = N'value',
+                    @category = N'text',
+                    @token = N'N''' + REPLACE(@word COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''';
                 SET @i = @i + @end;
             END;
         END;
@@ -78,13 +83,13 @@ BEGIN
                 IF @char = N'[' OR @char = N'"'
                 BEGIN
                     SET @char = CASE WHEN @char = N'[' THEN N']' ELSE @char END;
-                    SET @token = REPLACE(SUBSTRING(@condition, @i + 1, 4000), @char + @char, NCHAR(1) + NCHAR(1));
-                    SET @end = CHARINDEX(@char, @token);
+                    SET @token = SUBSTRING(@condition, @i + 1, 4000);
+                    SET @end = CHARINDEX(@char, REPLACE(@token COLLATE Latin1_General_BIN2, @char + @char, N'xx'));
                     IF @end = 0
                         SET @fault = N'@when has a name without its closing bracket';
                     SET @name = REPLACE(
-                            LEFT(@token, CASE WHEN @end > 0 THEN @end - 1 ELSE 0 END),
-                            NCHAR(1) + NCHAR(1),
+                            LEFT(@token, CASE WHEN @end > 0 THEN @end - 1 ELSE 0 END) COLLATE Latin1_General_BIN2,
+                            @char + @char,
                             @char
                         );
                     SET @i = @i + @end + 1;
@@ -139,7 +144,7 @@ BEGIN
                         WHEN @type = N'uniqueidentifier' THEN N'guid'
                         ELSE N'other'
                     END;
-                IF @alias NOT IN (N'new', N'old')
+                IF @alias COLLATE Latin1_General_BIN2 NOT IN (N'new', N'old')
                     SET @fault = CONCAT(N'@when: ''', @alias, N'.', @name, N''' is neither new.column nor old.column');
                 ELSE IF @column IS NULL
                     SET @fault = CONCAT(
@@ -149,13 +154,28 @@ BEGIN
                             N'= <> < <= > >=, IS NULL, IN, LIKE, BETWEEN, AND, OR, NOT and parentheses'
                         );
                 ELSE
-                    SELECT @kind = N'value', @token = @alias + N'.' + QUOTENAME(@column);
+                    /* The widest of its kind: else comparing a date with a datetime, or an int with a money, may fail. */
+                    SELECT
+                        @kind = N'value',
+                        @token = CASE
+                            WHEN @type = N'date' THEN N'CAST(' +
+                            @alias +
+                            N'.' +
+                            QUOTENAME(@column) +
+                            N' AS DATETIME2(7))'
+                            WHEN @type IN (N'money', N'smallmoney') THEN N'CAST(' +
+                            @alias +
+                            N'.' +
+                            QUOTENAME(@column) +
+                            N' AS DECIMAL(19, 4))'
+                            ELSE @alias + N'.' + QUOTENAME(@column)
+                        END;
                 IF @alias = N'old'
                     SET @uses_old = 1;
                 SET @word = NULL;
             END;
         END;
-        ELSE IF SUBSTRING(@condition, @i, 2) IN (N'<=', N'>=', N'<>', N'!=')
+        ELSE IF SUBSTRING(@condition, @i, 2) COLLATE Latin1_General_BIN2 IN (N'<=', N'>=', N'<>', N'!=')
             SELECT @kind = N'compare', @token = SUBSTRING(@condition, @i, 2), @i = @i + 2;
         ELSE IF @char IN (N'=', N'<', N'>')
             SELECT @kind = N'compare', @token = @char, @i = @i + 1;

@@ -9,11 +9,12 @@ What makes the trigger safe for those who write to the table:
 - nothing in it converts or cuts with an error: an invalid message becomes a failed row with a code;
 - should an error come all the same, it is caught and logged, and XACT_ABORT is off so that it dooms no transaction;
 - a column that has gone does not break it: in a subquery a name that inserted lacks is looked up further out, where
-  `absent` has a column of every name it uses. The trigger sees that and logs it instead of sending nonsense;
+  `absent` has a column of every name it uses, whose value, new each time, no row can have. The trigger sees that and
+  logs it instead of sending nonsense;
 - the SET options that filtered indexes ask for are set here, as old clients leave them off.
 
 SELECT afil.notification_trigger(N'order_state', OBJECT_ID(N'dbo.orders'), 0, 1, 0, N'state', NULL,
-    N'default', N'whatsapp', N'100', N'phone', N'Order {order_id} is {state}', NULL, NULL, NULL, 5);
+    N'default', N'whatsapp', N'100', N'{phone}', N'Order {order_id} is {state}', NULL, NULL, NULL, 5);
 
 Returns  nvarchar(max): TRIGGER …; or ! and what is wrong
 Errors   none
@@ -53,7 +54,7 @@ BEGIN
         @key NVARCHAR(MAX),
         @order NVARCHAR(MAX);
     DECLARE @first_key NVARCHAR(300), @unknown NVARCHAR(300), @dedup_key NVARCHAR(MAX), @quoted_name NVARCHAR(300);
-    DECLARE @head NVARCHAR(MAX), @tail NVARCHAR(MAX), @nothing NVARCHAR(40) = N'N''afil: no such column''';
+    DECLARE @head NVARCHAR(MAX), @tail NVARCHAR(MAX), @nothing NVARCHAR(10) = N'@mark';
 
     SELECT
         @platformid = afil.template_text(@object_id, N'@platformid', @platformid),
@@ -98,15 +99,17 @@ BEGIN
         WHERE NOT EXISTS (
                 SELECT 1 FROM sys.columns AS c WHERE c.object_id = @object_id AND c.name = LTRIM(RTRIM(s.value))
             );
+        IF LTRIM(@columns) = N'' /* of which Babelfish makes no row */
+            SET @unknown = N'';
         IF @unknown IS NOT NULL
             SET @fault = CONCAT(N'@columns: ''', @unknown, N''' is not a column of the table');
         IF @on_update = 0
             SET @fault = N'@columns says which columns an update must change, and @on has no update: leave it out';
         SELECT
             @changed = N'EXISTS (SELECT ' +
-            STRING_AGG(N'new.' + QUOTENAME(c.name), N', ') WITHIN GROUP (ORDER BY c.column_id) +
+            STRING_AGG(CAST(N'new.' + QUOTENAME(c.name) AS NVARCHAR(MAX)), N', ') WITHIN GROUP (ORDER BY c.column_id) +
             N' EXCEPT SELECT ' +
-            STRING_AGG(N'old.' + QUOTENAME(c.name), N', ') WITHIN GROUP (ORDER BY c.column_id) +
+            STRING_AGG(CAST(N'old.' + QUOTENAME(c.name) AS NVARCHAR(MAX)), N', ') WITHIN GROUP (ORDER BY c.column_id) +
             N')'
         FROM sys.columns AS c
         WHERE c.object_id = @object_id AND c.name IN (SELECT LTRIM(RTRIM(value)) FROM STRING_SPLIT(@columns, N','));
@@ -139,7 +142,7 @@ BEGIN
             ORDER BY column_id
         ),
         @gone = STRING_AGG(
-            CAST(N'TRY_CONVERT(NVARCHAR(60), r.' + QUOTENAME(name) + N') = ' + @nothing AS NVARCHAR(MAX)),
+            CAST(N'TRY_CONVERT(NVARCHAR(MAX), r.' + QUOTENAME(name) + N') = ' + @nothing AS NVARCHAR(MAX)),
             N' OR '
         ) WITHIN GROUP (ORDER BY column_id)
     FROM sys.columns
@@ -152,9 +155,9 @@ BEGIN
         @gone = COALESCE(@gone, N'1 = 0');
 
     SELECT
-        @account = N'N''' + REPLACE(@account, N'''', N'''''') + N'''',
-        @platform = N'N''' + REPLACE(@platform, N'''', N'''''') + N'''',
-        @quoted_name = N'N''' + REPLACE(@name, N'''', N'''''') + N'''';
+        @account = N'N''' + REPLACE(@account COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
+        @platform = N'N''' + REPLACE(@platform COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
+        @quoted_name = N'N''' + REPLACE(@name COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''';
 
     /* The INSERT, before and after the table that the rows are read from. */
     SET @head = CONCAT(
@@ -169,7 +172,10 @@ BEGIN
             CASE WHEN @type IS NULL THEN N', ''sendmessage'', ' ELSE N', ''sendfile'', ' END,
             @platform,
             N', LEFT(r.platformid, 100), LEFT(r.destination, 200), LEFT(r.message, 1048576), ',
-            COALESCE(N'''' + REPLACE(@type, N'''', N'''''') + N''', LEFT(r.fileurl, 2000), ', N'NULL, NULL, '),
+            COALESCE(
+                N'''' + REPLACE(@type COLLATE Latin1_General_BIN2, N'''', N'''''') + N''', LEFT(r.fileurl, 2000), ',
+                N'NULL, NULL, '
+            ),
             @priority,
             N',
             CASE WHEN r.fault IS NULL THEN ''queued'' ELSE ''failed'' END, CASE WHEN r.fault IS NULL THEN 0 END,
@@ -260,8 +266,13 @@ BEGIN
                 WHERE ',
                     N'(' + @condition + N')',
                     CASE WHEN @condition IS NOT NULL AND @changed IS NOT NULL THEN N' AND ' END,
-                    /* An inserted row, and one whose key was changed, has no old one. */
-                    N'(old.' + QUOTENAME(@first_key) + N' IS NULL OR ' + @changed + N')'
+                    /* An inserted row, and one whose key was changed, has no old one; a deleted row changes no column. */
+                    CASE
+                        WHEN @changed IS NULL THEN NULL
+                        WHEN @on_delete = 1 THEN N'(NOT EXISTS (SELECT 1 FROM inserted) OR '
+                        ELSE N'('
+                    END,
+                    N'old.' + QUOTENAME(@first_key) + N' IS NULL OR ' + @changed + N')'
                 )
             END,
             N'
@@ -317,6 +328,7 @@ BEGIN
     SET ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL ON;
     SET NUMERIC_ROUNDABORT OFF;
     DECLARE @rows INT, @left INT, @tries INT, @now DATETIME2(3) = SYSUTCDATETIME(), @error NVARCHAR(1000);
+    DECLARE @mark NVARCHAR(36) = CONVERT(NVARCHAR(36), NEWID());
     BEGIN TRY
         SELECT @rows = COUNT(*) FROM inserted;',
             CASE

@@ -70,6 +70,8 @@ BEGIN
     SELECT TOP (1) @unknown = LEFT(LTRIM(RTRIM(value)), 100)
     FROM STRING_SPLIT(COALESCE(@on, N''), N',')
     WHERE LTRIM(RTRIM(value)) NOT IN (N'insert', N'update', N'delete');
+    IF LTRIM(COALESCE(@on, N'')) = N'' /* of which Babelfish makes no row */
+        SET @unknown = N'';
     IF @unknown IS NOT NULL
     BEGIN
         SET @fault = CONCAT(N'@on ''', @unknown, N''' is not one of insert, update, delete, joined by commas');
@@ -115,6 +117,15 @@ BEGIN
             NULL,
             NULL
         );
+    /* A column's name alone is kept as a placeholder: should the column go, the name must not turn into a literal. */
+    SELECT @platformid = N'{' + QUOTENAME(name) + N'}'
+    FROM sys.columns
+    WHERE object_id = @object_id AND name = @platformid;
+    SELECT @destination = N'{' + QUOTENAME(name) + N'}'
+    FROM sys.columns
+    WHERE object_id = @object_id AND name = @destination;
+    SELECT @fileurl = N'{' + QUOTENAME(name) + N'}' FROM sys.columns WHERE object_id = @object_id AND name = @fileurl;
+    SELECT @dedup = N'{' + QUOTENAME(name) + N'}' FROM sys.columns WHERE object_id = @object_id AND name = @dedup;
     IF @fault IS NULL
         SET @sql = afil.notification_trigger(
                 @name,

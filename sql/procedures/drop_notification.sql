@@ -21,9 +21,9 @@ BEGIN
     END;
     SELECT @sql = CONCAT(N'DROP TRIGGER ', QUOTENAME(n.table_schema), N'.', QUOTENAME(r.name))
     FROM afil.notification AS n
-    INNER JOIN sys.triggers AS r
-        ON r.parent_id = OBJECT_ID(CONCAT(QUOTENAME(n.table_schema), N'.', QUOTENAME(n.table_name)))
-            AND r.name = N'afil_' + n.name
+    INNER JOIN sys.triggers AS r ON r.name = N'afil_' + n.name
+    /* Its table may have got another name since. */
+    INNER JOIN sys.tables AS o ON o.object_id = r.parent_id AND SCHEMA_NAME(o.schema_id) = n.table_schema
     WHERE n.name = @name;
 
     BEGIN TRY
