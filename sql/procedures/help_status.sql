@@ -45,7 +45,7 @@ BEGIN
         @held = COUNT(*),
         @names = LEFT(STRING_AGG(CONCAT(CAST(name AS NVARCHAR(MAX)), N' (', LEFT(held_reason, 100), N')'), N'; '), 4000)
     FROM afil.held_accounts;
-    SELECT @broken = COUNT(*) FROM afil.notifications WHERE state <> 'ok';
+    SELECT @broken = COUNT(*) FROM afil.notifications WHERE state NOT IN ('ok', 'hidden');
     SELECT @paused = 1 FROM afil.setting WHERE name = 'paused' AND value = N'1';
     SELECT TOP (1) @error = CONCAT(CONVERT(NVARCHAR(19), logged_at, 120), N' ', event, N': ', detail)
     FROM afil.event_log

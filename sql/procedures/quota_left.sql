@@ -21,7 +21,7 @@ BEGIN
     DECLARE @quota INT;
     SELECT @quota = CAST(value AS INT) FROM afil.setting WHERE name = 'quota_per_minute';
     SET @left = 2147483647;
-    IF @quota = 0 OR (@quota > 200 AND @adding < @quota / 100 AND RAND() > 100.0 * @adding / @quota)
+    IF @quota = 0 OR (@quota > 200 AND @adding < @quota / 100 AND RAND() > 100.0 * @adding / NULLIF(@quota, 0))
         RETURN 0;
 
     /* NOLOCK: other sessions' open transactions count, and are not waited for. */

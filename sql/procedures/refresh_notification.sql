@@ -31,48 +31,29 @@ BEGIN
         THROW 51002, @fault, 1;
     END;
     INSERT INTO @todo (name)
-    SELECT name FROM afil.notifications WHERE name = @name OR (@name IS NULL AND state NOT IN ('ok', 'broken'));
+    SELECT name
+    FROM afil.notifications
+    WHERE name = @name OR (@name IS NULL AND state IN ('missing', 'disabled', 'outdated'));
 
     SELECT @next = MIN(name) FROM @todo;
     WHILE @next IS NOT NULL
     BEGIN
         SELECT @drop = NULL, @create = NULL, @fault = NULL;
         SELECT
-            @create = CASE
-                WHEN o.object_id IS NULL THEN N'!its table is gone'
-                ELSE afil.notification_trigger(
-                    n.name,
-                    o.object_id,
-                    n.on_insert,
-                    n.on_update,
-                    n.on_delete,
-                    n.changed_columns,
-                    n.condition,
-                    n.account,
-                    n.platform,
-                    n.platformid,
-                    n.destination,
-                    n.message,
-                    n.type,
-                    n.fileurl,
-                    n.dedup,
-                    n.priority
-                )
-            END,
-            @drop = N'DROP TRIGGER ' + QUOTENAME(n.table_schema) + N'.' + QUOTENAME(r.name)
-        FROM afil.notification AS n
-        LEFT OUTER JOIN sys.tables AS o
-            ON o.object_id = OBJECT_ID(CONCAT(QUOTENAME(n.table_schema), N'.', QUOTENAME(n.table_name)))
-        LEFT OUTER JOIN sys.triggers AS r ON r.parent_id = o.object_id AND r.name = N'afil_' + n.name
+            @create = n.sql,
+            @fault = CASE WHEN n.sql IS NULL OR n.state IN ('broken', 'hidden') THEN n.reason END,
+            @drop = N'DROP TRIGGER ' + QUOTENAME(d.table_schema) + N'.' + QUOTENAME(r.name)
+        FROM afil.notifications AS n
+        INNER JOIN afil.notification AS d ON d.name = n.name
+        LEFT OUTER JOIN sys.triggers AS r
+            ON r.parent_id = OBJECT_ID(CONCAT(QUOTENAME(d.table_schema), N'.', QUOTENAME(d.table_name)))
+                AND r.name = N'afil_' + d.name
         WHERE n.name = @next;
-        IF LEFT(@create, 1) = N'!'
-            SET @fault = SUBSTRING(@create, 2, 2000);
         IF @fault IS NOT NULL
         BEGIN
             SET @fault = CONCAT(N'the notification ''', @next, N''' cannot be written anew: ', @fault);
             THROW 51001, @fault, 1;
         END;
-        SET @create = N'CREATE ' + @create;
 
         BEGIN TRY
             BEGIN TRANSACTION;

@@ -5,7 +5,9 @@ The notifications made with afil.create_notification, and whether each is in ord
 
 SELECT name, state, reason FROM afil.notifications;
 
-Returns  a row a notification: its definition; state: ok, broken (the table or a column it uses is gone), missing (its trigger was dropped), disabled, outdated (another version's trigger, or one edited by hand); reason
+Returns  a row a notification: its definition; state: ok, broken (the table or a column it uses is gone), missing (its trigger was
+         dropped), disabled, outdated (another version's trigger, or one edited by hand), hidden (you lack VIEW DEFINITION);
+         reason; sql, the trigger as it should be
 Errors   none
 Grants   afil_reader, afil_operator
 */
@@ -21,7 +23,9 @@ SELECT
         WHEN 'missing' THEN N'its trigger is not there: EXEC afil.refresh_notification writes it anew'
         WHEN 'disabled' THEN N'its trigger is disabled: ENABLE TRIGGER, or EXEC afil.refresh_notification'
         WHEN 'outdated' THEN N'its trigger is not the one afilsql would write now: EXEC afil.refresh_notification'
+        WHEN 'hidden' THEN N'whether it is in order shows to who has VIEW DEFINITION on the database'
     END AS reason,
+    N'CREATE ' + CASE WHEN LEFT(t.text, 1) = N'T' THEN t.text END AS sql,
     n.on_insert,
     n.on_update,
     n.on_delete,
@@ -67,6 +71,9 @@ CROSS APPLY (
 CROSS APPLY (
     SELECT
         CASE
+            /* Who may not see definitions does not see tables and triggers either, and would take them for gone. */
+            WHEN SERVERPROPERTY('Babelfish') IS NULL
+            AND HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'VIEW DEFINITION') = 0 THEN 'hidden'
             WHEN o.object_id IS NULL OR LEFT(t.text, 1) = N'!' THEN 'broken'
             WHEN r.object_id IS NULL THEN 'missing'
             WHEN r.is_disabled = 1 THEN 'disabled'
