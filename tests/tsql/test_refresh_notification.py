@@ -51,7 +51,7 @@ def test_a_broken_one_is_refused_by_the_columns_name(notifications: Notification
 def test_one_whose_table_is_gone_is_refused(notifications: Notifications) -> None:
     notifications.create()
     notifications.query("DROP TABLE dbo.purchase")
-    with pytest.raises(DriverError, match=r"'t' cannot be written anew: its table is gone.*51001"):
+    with pytest.raises(DriverError, match=r"'t' cannot be written anew: the table is gone.*51001"):
         notifications.query("EXEC afil.refresh_notification @name = N't'")
 
 
