@@ -127,8 +127,12 @@ BEGIN
     INNER JOIN @result AS r ON r.n = d.n
     WHERE d.kind NOT IN ('release', 'hold');
 
-    /* Only a row's first answer is certainly new. */
-    IF EXISTS (SELECT 1 FROM @result WHERE attempt > 1)
+    /* The latest answer stays. An uncounted try (hold, release) may have left one at the same attempt. */
+    IF EXISTS (
+           SELECT 1
+           FROM @done AS d
+           INNER JOIN afil.response AS r ON r.id = d.id
+       )
         DELETE FROM afil.response
         WHERE id IN (
                 SELECT d.id

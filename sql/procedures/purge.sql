@@ -16,12 +16,12 @@ CREATE OR ALTER PROCEDURE afil.purge
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @found INT = 1, @purged INT = 0;
+    DECLARE @found INT = 500, @purged INT = 0;
     IF @status IS NULL OR @status NOT IN ('sent', 'failed', 'uncertain', 'cancelled')
         THROW 51001, '@status is not one of sent, failed, uncertain, cancelled: what is under way cannot be purged', 1;
     IF @older_than_days IS NULL OR @older_than_days NOT BETWEEN 0 AND 36500
         THROW 51001, '@older_than_days is not between 0 and 36500', 1;
-    WHILE @found > 0
+    WHILE @found = 500
     BEGIN
         EXEC @found = afil.purge_batch @status = @status, @older_than_days = @older_than_days;
         SET @purged = @purged + @found;
