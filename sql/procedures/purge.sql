@@ -7,7 +7,7 @@ day by day, set retention_days_sent and retention_days_failed with afil.configur
 EXEC afil.purge @status = 'sent', @older_than_days = 90;
 
 Returns  a row: purged int; 0
-Errors   51001 a parameter is missing or not allowed
+Errors   51001 a parameter is missing or not allowed; 51010 another session holds the queue
 Grants   afil_operator
 */
 CREATE OR ALTER PROCEDURE afil.purge
