@@ -90,8 +90,10 @@ def url(request: pytest.FixtureRequest, tsql_server: str, tsql_url: str, babelfi
         engine = create_engine(made, autocommit=True)
         with engine.connect() as connection:
             versioning = "ON" if request.param == "row versioning" else "OFF"
-            for option in (f"READ_COMMITTED_SNAPSHOT {versioning}", "ALLOW_SNAPSHOT_ISOLATION ON"):
-                connection.exec_driver_sql(f"ALTER DATABASE CURRENT SET {option} WITH ROLLBACK IMMEDIATE")
+            connection.exec_driver_sql("ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON")
+            connection.exec_driver_sql(
+                f"ALTER DATABASE CURRENT SET READ_COMMITTED_SNAPSHOT {versioning} WITH ROLLBACK IMMEDIATE"
+            )
         engine.dispose()
         yield made
 

@@ -120,6 +120,10 @@ def fill(connection: sa.Connection) -> None:
     )
     connection.execute(sa.insert(schema.worker), [{"name": "old", "seen_at": now}])
     connection.execute(sa.insert(schema.event_log), [{"logged_at": now, "event": "account_held", "detail": "closed"}])
+    if connection.dialect.name == "mssql":  # a procedure that has no file now
+        connection.exec_driver_sql("CREATE PROCEDURE afil.hold_account AS RETURN 0")
+        applied = [{"name": n, "checksum": "0", "applied_at": now} for n in ("procedures/hold_account", "grants/roles")]
+        connection.execute(sa.insert(schema.sql_object), applied)
     connection.execute(sa.update(schema.setting).where(schema.setting.c.name == "max_attempts").values(value="3"))
 
 
@@ -140,6 +144,17 @@ def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
         ]
     engine.dispose()
     return found
+
+
+def exists(url: str, procedure: str) -> bool:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            found = None
+        else:
+            found = connection.exec_driver_sql(f"SELECT OBJECT_ID(N'afil.{procedure}')").scalar()
+    engine.dispose()
+    return found is not None
 
 
 class Worker(threading.Thread):
@@ -192,6 +207,7 @@ def test_nothing_is_lost_on_the_way_up_down_and_up_again_and_workers_run_on(url:
     assert deploy.migrate(url)[0] == "migrated from revision 0001 to 0002"
     assert contents(url) == before
     assert deploy.drift(url) == []
+    assert not exists(url, "hold_account")
     deploy.downgrade(url, "0001")
     assert contents(url) == before
     assert deploy.drift(url)
