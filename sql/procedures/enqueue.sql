@@ -32,7 +32,7 @@ CREATE OR ALTER PROCEDURE afil.enqueue
 AS
 BEGIN
     SET NOCOUNT ON;
-    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT;
+    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT, @written INT;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
 
     SELECT @fault = fault, @platform = platform, @type = type, @conversation = LEFT(conversation, 460)
@@ -55,13 +55,16 @@ BEGIN
 
     SET @id = NULL;
     IF @dedup_key IS NOT NULL
-        SELECT @id = id FROM afil.outbox WITH (UPDLOCK, HOLDLOCK) WHERE account = @account AND dedup_key = @dedup_key;
+        SELECT @id = id
+        FROM afil.outbox WITH (UPDLOCK, HOLDLOCK)
+        WHERE account = @account AND dedup_key = @dedup_key AND dedup_key IS NOT NULL;
     IF @id IS NOT NULL
         RETURN 0;
 
     EXEC afil.check_quota @adding = 1;
     SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
 
+    /* The key is looked for again within the statement: in autocommit the look above keeps no lock. */
     INSERT INTO afil.outbox (
         request_id,
         account,
@@ -84,7 +87,7 @@ BEGIN
         created_at,
         created_by
     )
-    VALUES (
+    SELECT
         NEWID(),
         @account,
         @method,
@@ -105,8 +108,17 @@ BEGIN
         @conversation,
         @now,
         SUSER_SNAME()
-    );
-    SET @id = SCOPE_IDENTITY();
+    WHERE @dedup_key IS NULL
+        OR NOT EXISTS (
+            SELECT 1
+            FROM afil.outbox WITH (UPDLOCK, HOLDLOCK)
+            WHERE account = @account AND dedup_key = @dedup_key AND dedup_key IS NOT NULL
+        );
+    SET @written = @@ROWCOUNT;
+    IF @written = 1
+        SET @id = SCOPE_IDENTITY();
+    ELSE
+        SELECT @id = id FROM afil.outbox WITH (READCOMMITTEDLOCK) WHERE account = @account AND dedup_key = @dedup_key;
     RETURN 0;
 END;
 GO
