@@ -278,7 +278,7 @@ def enqueue(storm: Storm, session: Session, dice: random.Random) -> None:
         return {"account": dice.choice(["default", "second"]), "priority": dice.randrange(10)}
 
     def where() -> str:
-        return str(dice.randrange(20))
+        return str(dice.randrange(40))
 
     while not storm.over.is_set():
         match dice.randrange(3):
@@ -305,7 +305,7 @@ def enqueue(storm: Storm, session: Session, dice: random.Random) -> None:
                     else:
                         session.run("COMMIT TRANSACTION")
                         storm.enqueued.extend(found)
-        time.sleep(dice.random() / 20)
+        time.sleep(dice.random() / 10)
 
 
 def work(storm: Storm, url: str, name: str, dice: random.Random) -> None:
