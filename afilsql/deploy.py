@@ -36,13 +36,14 @@ def migrate(url: str) -> list[str]:
     done: list[str] = []
     with locked(url) as connection:
         before = _revision(connection)
+        earlier = _applied(connection)  # a revision may empty the list, so that all is applied again
         _alembic(connection, "upgrade", "head")
         after = _revision(connection)
         if before != after:
             done.append(f"migrated from revision {before or '(none)'} to {after}")
         done += _sync_error_codes(connection)
         if connection.dialect.name == "mssql":
-            done += _apply_objects(connection)
+            done += _apply_objects(connection, earlier)
     return done
 
 
@@ -183,20 +184,28 @@ def _sync_error_codes(connection: sa.Connection) -> list[str]:
     return ["brought error_code up to date"]
 
 
-def _apply_objects(connection: sa.Connection) -> list[str]:
-    """Apply the files whose text changed, and those built on them."""
+def _applied(connection: sa.Connection) -> set[str]:
+    """The files that are applied, by key."""
+    if connection.dialect.name != "mssql" or not _has_table(connection, "sql_object"):
+        return set()
+    return set(connection.execute(sa.select(schema.sql_object.c.name)).scalars())
+
+
+def _apply_objects(connection: sa.Connection, earlier: set[str]) -> list[str]:
+    """Apply the files whose text changed, and those built on them; drop what an earlier version had."""
     table = schema.sql_object
     babelfish = is_babelfish(connection)
     have = {r.name: r.checksum for r in connection.execute(sa.select(table.c.name, table.c.checksum))}
     objects = [o for o in sql_objects() if not (babelfish and o.requires_sqlserver)]
     todo = with_dependents([o for o in objects if have.get(o.key) != o.checksum], objects)
-    gone = sorted(have.keys() - {o.key for o in objects})
+    gone = sorted((earlier | have.keys()) - {o.key for o in objects}, reverse=True)  # views before functions
     if babelfish:  # it has no CREATE OR ALTER, and drops nothing that others are built on
         for obj in reversed(todo):
             connection.exec_driver_sql(f"DROP {KINDS[obj.kind]} IF EXISTS afil.{obj.name}")
     for key in gone:
         kind, _, name = key.partition("/")
-        connection.exec_driver_sql(f"DROP {KINDS[kind]} IF EXISTS afil.{name}")
+        if kind in KINDS:
+            connection.exec_driver_sql(f"DROP {KINDS[kind]} IF EXISTS afil.{name}")
         connection.execute(sa.delete(table).where(table.c.name == key))
     for obj in todo:
         for batch in (*obj.batches, *obj.grants):

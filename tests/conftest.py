@@ -11,6 +11,7 @@ from afilsql import deploy
 from tests import engines
 
 _SKIPPED: list[str] = []
+_ONLY_SQL_SERVER: list[str] = []
 _ENGINE: list[str] = []
 
 
@@ -52,6 +53,8 @@ def new_tsql_url(tsql_server: str) -> Iterator[str]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped and "no T-SQL engine" in str(report.longrepr):
         _SKIPPED.append(report.nodeid)
+    elif report.skipped and "Babelfish" in str(report.longrepr):
+        _ONLY_SQL_SERVER.append(report.nodeid)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -61,3 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
     elif _ENGINE:
         terminalreporter.write_line(f"T-SQL engine: {_ENGINE[-1]}")
+    if _ONLY_SQL_SERVER:
+        terminalreporter.write_line(
+            f"NOT PROVEN HERE: {len(_ONLY_SQL_SERVER)} tests need SQL Server itself and were skipped.", red=True
+        )

@@ -38,14 +38,54 @@ def server() -> Iterator[tuple[str, str]]:
         with _babelfish() as url:
             yield "Babelfish", url
     elif shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
-        from testcontainers.mssql import SqlServerContainer
-
         image = os.environ.get("AFILSQL_TEST_IMAGE", "mcr.microsoft.com/mssql/server:2022-latest")
-        with SqlServerContainer(image, dialect="mssql+pyodbc") as container:
-            url = sa.make_url(container.get_connection_url()).update_query_dict({"TrustServerCertificate": "yes"})
-            yield image, url.render_as_string(hide_password=False)
+        with _container(image) as url:
+            yield image, url
     else:
         raise NoEngine(f"no AFILSQL_TEST_URL, no Babelfish under {PREFIX}, no Docker")
+
+
+@contextmanager
+def _container(image: str) -> Iterator[str]:
+    """Start an image of SQL Server; ready when it answers a query, for where it keeps sqlcmd differs by version."""
+    from testcontainers.core.container import DockerContainer
+
+    password = f"Aa1-{secrets.token_hex(12)}"
+    container = DockerContainer(image).with_exposed_ports(1433)
+    for name, value in (("ACCEPT_EULA", "Y"), ("MSSQL_PID", "Developer"), ("MSSQL_SA_PASSWORD", password)):
+        container = container.with_env(name, value)
+    with container:
+        url = sa.URL.create(
+            "mssql+pyodbc",
+            username="sa",
+            password=password,
+            host=container.get_container_host_ip(),
+            port=int(container.get_exposed_port(1433)),
+            database="master",
+            query={"driver": _driver(), "TrustServerCertificate": "yes"},
+        )
+        _wait_until_it_answers(url, seconds=180)
+        yield url.render_as_string(hide_password=False)
+
+
+def _wait_until_it_answers(url: sa.URL, *, seconds: float) -> None:
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"timeout": 5})
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            with engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+            return
+        except sa.exc.DBAPIError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(1)
+
+
+def _driver() -> str:
+    import pyodbc
+
+    return find_driver(pyodbc.drivers())
 
 
 @contextmanager
@@ -54,9 +94,7 @@ def database(server_url: str) -> Iterator[str]:
     name = f"afil_{secrets.token_hex(6)}"
     url = sa.make_url(server_url)
     if "driver" not in url.query:
-        import pyodbc
-
-        url = url.update_query_dict({"driver": find_driver(pyodbc.drivers())})
+        url = url.update_query_dict({"driver": _driver()})
     engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")

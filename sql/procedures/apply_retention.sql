@@ -7,7 +7,7 @@ of each a call, and forget workers not heard of for a week. A worker calls it ev
 EXEC afil.apply_retention;
 
 Returns  a row: purged int, more bit (1 when another call would find more); 0
-Errors   none of its own
+Errors   51010 another session holds the queue
 Grants   afil_worker
 */
 CREATE OR ALTER PROCEDURE afil.apply_retention

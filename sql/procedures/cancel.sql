@@ -20,11 +20,15 @@ CREATE OR ALTER PROCEDURE afil.cancel
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED; /* for READPAST */
     DECLARE @last BIGINT = 0, @found INT = 1, @cancelled INT = 0;
     DECLARE @row TABLE (
         id BIGINT NOT NULL PRIMARY KEY,
         turn TINYINT NULL,
         conversation NVARCHAR(460) NOT NULL
+    );
+    DECLARE @next TABLE (
+        id BIGINT NOT NULL PRIMARY KEY
     );
     IF @ids IS NULL AND @notification IS NULL AND @account IS NULL
         THROW 51001, 'say which requests: @ids = N''[12, 13]'', @notification = N''…'' or @account = N''…''', 1;
@@ -41,7 +45,7 @@ BEGIN
             DELETE FROM @row;
             INSERT INTO @row (id, turn, conversation)
             SELECT TOP (500) id, turn, conversation
-            FROM afil.outbox
+            FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
             WHERE status IN ('queued', 'scheduled')
                 AND id > @last
                 AND (@ids IS NULL OR id IN (SELECT TRY_CONVERT(BIGINT, value) FROM OPENJSON(@ids)))
@@ -53,20 +57,33 @@ BEGIN
 
             UPDATE o
             SET status = 'cancelled', turn = NULL, completed_at = SYSUTCDATETIME()
-            FROM afil.outbox AS o
+            FROM afil.outbox AS o WITH (FORCESEEK)
             INNER JOIN @row AS r ON r.id = o.id;
 
             /* Where the one at its turn is gone, the next of the conversation steps forward. */
-            UPDATE afil.outbox
+            DELETE FROM @next;
+            INSERT INTO @next (id)
+            SELECT DISTINCT v.id
+            FROM (
+                SELECT
+                    (
+                        SELECT MIN(n.id)
+                        FROM afil.outbox AS n WITH (READPAST, READCOMMITTEDLOCK)
+                        WHERE n.conversation = r.conversation AND n.turn = 2
+                    ) AS id
+                FROM @row AS r
+                WHERE NOT EXISTS (
+                        SELECT 1
+                        FROM afil.outbox AS a WITH (READPAST, READCOMMITTEDLOCK)
+                        WHERE a.conversation = r.conversation AND a.turn = 1
+                    )
+            ) AS v
+            WHERE v.id IS NOT NULL;
+            UPDATE o
             SET turn = 0
-            WHERE turn = 2
-                AND id IN (
-                    SELECT (SELECT MIN(n.id) FROM afil.outbox AS n WHERE n.conversation = r.conversation AND n.turn = 2)
-                    FROM @row AS r
-                    WHERE NOT EXISTS (
-                            SELECT 1 FROM afil.outbox AS a WHERE a.conversation = r.conversation AND a.turn = 1
-                        )
-                );
+            FROM afil.outbox AS o WITH (FORCESEEK)
+            INNER JOIN @next AS n ON n.id = o.id
+            WHERE o.turn = 2;
             SET @cancelled = @cancelled + @found;
             COMMIT TRANSACTION;
         END;

@@ -37,7 +37,7 @@ BEGIN
     /* What filtered indexes ask of a session that writes; old clients leave it off. */
     SET ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL ON;
     SET NUMERIC_ROUNDABORT OFF;
-    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT, @code INT;
+    DECLARE @fault NVARCHAR(2000), @conversation NVARCHAR(460), @max_attempts INT, @written INT, @code INT;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME();
 
     SELECT @fault = fault, @platform = platform, @type = type, @conversation = LEFT(conversation, 460)
@@ -66,7 +66,9 @@ BEGIN
 
     SET @id = NULL;
     IF @dedup_key IS NOT NULL
-        SELECT @id = id FROM afil.outbox WITH (UPDLOCK, HOLDLOCK) WHERE account = @account AND dedup_key = @dedup_key;
+        SELECT @id = id
+        FROM afil.outbox WITH (UPDLOCK, HOLDLOCK)
+        WHERE account = @account AND dedup_key = @dedup_key AND dedup_key IS NOT NULL;
     IF @id IS NOT NULL
     BEGIN
         IF @wait_ms IS NOT NULL
@@ -77,6 +79,7 @@ BEGIN
     EXEC afil.check_quota @adding = 1;
     SELECT @max_attempts = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
 
+    /* The key is looked for again within the statement: in autocommit the look above keeps no lock. */
     INSERT INTO afil.outbox (
         request_id,
         account,
@@ -99,7 +102,7 @@ BEGIN
         created_at,
         created_by
     )
-    VALUES (
+    SELECT
         NEWID(),
         @account,
         @method,
@@ -120,8 +123,17 @@ BEGIN
         @conversation,
         @now,
         SUSER_SNAME()
-    );
-    SET @id = SCOPE_IDENTITY();
+    WHERE @dedup_key IS NULL
+        OR NOT EXISTS (
+            SELECT 1
+            FROM afil.outbox WITH (UPDLOCK, HOLDLOCK)
+            WHERE account = @account AND dedup_key = @dedup_key AND dedup_key IS NOT NULL
+        );
+    SET @written = @@ROWCOUNT;
+    IF @written = 1
+        SET @id = SCOPE_IDENTITY();
+    ELSE
+        SELECT @id = id FROM afil.outbox WITH (READCOMMITTEDLOCK) WHERE account = @account AND dedup_key = @dedup_key;
     IF @wait_ms IS NOT NULL
         EXEC @code = afil.wait_answer @id = @id, @wait_ms = @wait_ms;
     RETURN COALESCE(@code, 0);

@@ -7,6 +7,9 @@ Exchanges of one database take turns (an application lock held for milliseconds)
 has one hand on it. The meaning of `turn`: 0 in line, not looked at; 1 its conversation's turn; 2 behind another
 row; 3 its account is held; NULL not in line.
 
+What is looked up by key says FORCESEEK: a small table is otherwise cheaper to scan, and a scan waits for the rows of
+callers that have not committed.
+
 EXEC afil.exchange @worker = N'example', @take = 0;
 
 Returns  a row (waiting bit, next_due_ms bigint, lost nvarchar: ids as JSON), then the rows taken; 0
@@ -62,15 +65,19 @@ BEGIN
             VALUES (@worker, @now);
 
         IF @renew IS NOT NULL
-            UPDATE afil.outbox
+            UPDATE o
             SET lease_until = @until
-            WHERE status = 'sending' AND lease_id IN (SELECT CAST(value AS UNIQUEIDENTIFIER) FROM OPENJSON(@renew));
+            FROM afil.outbox AS o WITH (FORCESEEK)
+            INNER JOIN OPENJSON(@renew) AS r ON CAST(r.value AS UNIQUEIDENTIFIER) = o.lease_id
+            WHERE o.status = 'sending';
 
         /* The worker never saw these rows, so nothing was sent and no try is counted. */
         IF @abandoned IS NOT NULL
-            UPDATE afil.outbox
-            SET status = 'queued', turn = 1, attempts = attempts - 1, lease_id = NULL, lease_until = NULL
-            WHERE status = 'sending' AND lease_id IN (SELECT CAST(value AS UNIQUEIDENTIFIER) FROM OPENJSON(@abandoned));
+            UPDATE o
+            SET status = 'queued', turn = 1, attempts = o.attempts - 1, lease_id = NULL, lease_until = NULL
+            FROM afil.outbox AS o WITH (FORCESEEK)
+            INNER JOIN OPENJSON(@abandoned) AS a ON CAST(a.value AS UNIQUEIDENTIFIER) = o.lease_id
+            WHERE o.status = 'sending';
 
         IF @results IS NOT NULL
             EXEC afil.exchange_complete
@@ -97,18 +104,18 @@ BEGIN
     /* Rows behind another (turn 2) need no look: the one ahead of them is counted. */
     SELECT
         CASE
-            WHEN EXISTS (SELECT 1 FROM afil.outbox WITH (READPAST) WHERE status = 'sending') THEN 1
+            WHEN EXISTS (SELECT 1 FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK) WHERE status = 'sending') THEN 1
             WHEN @paused = 1 THEN 0
             WHEN EXISTS (
                 SELECT 1
-                FROM afil.outbox AS o WITH (READPAST)
+                FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE o.status = 'queued'
                     AND o.turn IN (0, 1)
                     AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = o.account AND a.held_at IS NOT NULL)
             ) THEN 1
             WHEN EXISTS (
                 SELECT 1
-                FROM afil.outbox AS o WITH (READPAST)
+                FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE o.status = 'scheduled'
                     AND o.turn = 1
                     AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = o.account AND a.held_at IS NOT NULL)
@@ -119,10 +126,12 @@ BEGIN
             SELECT CAST(DATEDIFF(SECOND, @now, MIN(d.due_at)) AS BIGINT) * 1000
             FROM (
                 SELECT MIN(due_at) AS due_at
-                FROM afil.outbox WITH (READPAST)
+                FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE status = 'scheduled' AND turn IS NULL
                 UNION ALL
-                SELECT MIN(due_at) AS due_at FROM afil.outbox WITH (READPAST) WHERE status = 'scheduled' AND turn = 1
+                SELECT MIN(due_at) AS due_at
+                FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
+                WHERE status = 'scheduled' AND turn = 1
             ) AS d
         ) AS next_due_ms,
         @lost AS lost;
@@ -142,7 +151,7 @@ BEGIN
         attempts,
         max_attempts,
         lease_id
-    FROM afil.outbox
+    FROM afil.outbox WITH (FORCESEEK)
     WHERE status = 'sending' AND lease_id = @lease
     ORDER BY priority, id;
     RETURN 0;

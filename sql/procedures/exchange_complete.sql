@@ -44,6 +44,9 @@ BEGIN
         account NVARCHAR(128) NOT NULL,
         conversation NVARCHAR(460) NOT NULL
     );
+    DECLARE @next TABLE (
+        id BIGINT NOT NULL PRIMARY KEY
+    );
     DECLARE @results_count INT, @done_count INT;
 
     INSERT INTO @result (
@@ -94,7 +97,7 @@ BEGIN
     INSERT INTO @done (id, n, kind, account, conversation)
     SELECT o.id, r.n, r.kind, o.account, o.conversation
     FROM @result AS r
-    INNER JOIN afil.outbox AS o ON o.id = r.id
+    INNER JOIN afil.outbox AS o WITH (FORCESEEK) ON o.id = r.id
     WHERE o.status = 'sending'
         AND o.lease_id = r.lease_id
         AND o.attempts = r.attempt
@@ -117,7 +120,7 @@ BEGIN
         http_status = CASE WHEN r.kind = 'release' THEN o.http_status ELSE r.http_status END,
         lease_id = NULL,
         lease_until = NULL
-    FROM afil.outbox AS o
+    FROM afil.outbox AS o WITH (FORCESEEK)
     INNER JOIN @done AS d ON d.id = o.id
     INNER JOIN @result AS r ON r.n = d.n;
 
@@ -127,8 +130,12 @@ BEGIN
     INNER JOIN @result AS r ON r.n = d.n
     WHERE d.kind NOT IN ('release', 'hold');
 
-    /* Only a row's first answer is certainly new. */
-    IF EXISTS (SELECT 1 FROM @result WHERE attempt > 1)
+    /* The latest answer stays. An uncounted try (hold, release) may have left one at the same attempt. */
+    IF EXISTS (
+           SELECT 1
+           FROM @done AS d
+           INNER JOIN afil.response AS r ON r.id = d.id
+       )
         DELETE FROM afil.response
         WHERE id IN (
                 SELECT d.id
@@ -144,14 +151,24 @@ BEGIN
     WHERE b.value IS NOT NULL;
 
     /* The next of each conversation steps forward. */
-    UPDATE afil.outbox
+    INSERT INTO @next (id)
+    SELECT DISTINCT v.id
+    FROM (
+        SELECT
+            (
+                SELECT MIN(n.id)
+                FROM afil.outbox AS n WITH (READPAST, READCOMMITTEDLOCK)
+                WHERE n.conversation = d.conversation AND n.turn = 2
+            ) AS id
+        FROM @done AS d
+        WHERE d.kind IN ('sent', 'failed', 'uncertain')
+    ) AS v
+    WHERE v.id IS NOT NULL;
+    UPDATE o
     SET turn = 0
-    WHERE turn = 2
-        AND id IN (
-            SELECT (SELECT MIN(n.id) FROM afil.outbox AS n WHERE n.conversation = d.conversation AND n.turn = 2)
-            FROM @done AS d
-            WHERE d.kind IN ('sent', 'failed', 'uncertain')
-        );
+    FROM afil.outbox AS o WITH (FORCESEEK)
+    INNER JOIN @next AS n ON n.id = o.id
+    WHERE o.turn = 2;
 
     IF EXISTS (SELECT 1 FROM @done WHERE kind = 'hold')
     BEGIN

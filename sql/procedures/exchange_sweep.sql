@@ -16,13 +16,18 @@ CREATE OR ALTER PROCEDURE afil.exchange_sweep @worker NVARCHAR(128), @now DATETI
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    IF EXISTS (SELECT 1 FROM afil.outbox WHERE status = 'sending' AND lease_until < @now)
+    IF EXISTS (
+           SELECT 1 FROM afil.outbox WITH (INDEX (ix_outbox_sending)) WHERE status = 'sending' AND lease_until < @now
+       )
     BEGIN
         DECLARE @expired TABLE (
             id BIGINT NOT NULL PRIMARY KEY,
             attempt INT NOT NULL,
             status VARCHAR(10) NOT NULL,
             conversation NVARCHAR(460) NOT NULL
+        );
+        DECLARE @next TABLE (
+            id BIGINT NOT NULL PRIMARY KEY
         );
         INSERT INTO @expired (id, attempt, status, conversation)
         SELECT TOP (500)
@@ -35,7 +40,7 @@ BEGIN
                 ELSE 'queued'
             END,
             conversation
-        FROM afil.outbox WITH (UPDLOCK, ROWLOCK)
+        FROM afil.outbox WITH (INDEX (ix_outbox_sending), UPDLOCK, ROWLOCK)
         WHERE status = 'sending' AND lease_until < @now
         ORDER BY lease_until;
 
@@ -52,23 +57,37 @@ BEGIN
             lease_until = NULL,
             turn = CASE WHEN e.status = 'queued' THEN 1 END,
             completed_at = CASE WHEN e.status <> 'queued' THEN @now END
-        FROM afil.outbox AS o
+        FROM afil.outbox AS o WITH (FORCESEEK)
         INNER JOIN @expired AS e ON e.id = o.id;
 
-        UPDATE afil.outbox
+        INSERT INTO @next (id)
+        SELECT DISTINCT v.id
+        FROM (
+            SELECT
+                (
+                    SELECT MIN(n.id)
+                    FROM afil.outbox AS n WITH (READPAST, READCOMMITTEDLOCK)
+                    WHERE n.conversation = e.conversation AND n.turn = 2
+                ) AS id
+            FROM @expired AS e
+            WHERE e.status <> 'queued'
+        ) AS v
+        WHERE v.id IS NOT NULL;
+        UPDATE o
         SET turn = 0
-        WHERE turn = 2
-            AND id IN (
-                SELECT (SELECT MIN(n.id) FROM afil.outbox AS n WHERE n.conversation = e.conversation AND n.turn = 2)
-                FROM @expired AS e
-                WHERE e.status <> 'queued'
-            );
+        FROM afil.outbox AS o WITH (FORCESEEK)
+        INNER JOIN @next AS n ON n.id = o.id
+        WHERE o.turn = 2;
     END;
 
-    IF EXISTS (SELECT 1 FROM afil.outbox WITH (READPAST) WHERE status = 'scheduled' AND turn IS NULL AND due_at <= @now)
+    IF EXISTS (
+           SELECT 1
+           FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
+           WHERE status = 'scheduled' AND turn IS NULL AND due_at <= @now
+       )
         UPDATE o
         SET status = 'queued', turn = 0
-        FROM afil.outbox AS o
+        FROM afil.outbox AS o WITH (FORCESEEK)
         INNER JOIN (
             SELECT TOP (500) id
             FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
@@ -76,10 +95,14 @@ BEGIN
             ORDER BY due_at
         ) AS d ON d.id = o.id;
 
-    IF EXISTS (SELECT 1 FROM afil.outbox WITH (READPAST) WHERE status = 'scheduled' AND turn = 1 AND due_at <= @now)
+    IF EXISTS (
+           SELECT 1
+           FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
+           WHERE status = 'scheduled' AND turn = 1 AND due_at <= @now
+       )
         UPDATE o
         SET status = 'queued'
-        FROM afil.outbox AS o
+        FROM afil.outbox AS o WITH (FORCESEEK)
         INNER JOIN (
             SELECT TOP (500) id
             FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)

@@ -45,7 +45,7 @@ BEGIN
                     WHEN c.turn = 1 THEN 1
                     WHEN EXISTS (
                         SELECT 1
-                        FROM afil.outbox AS o WITH (READCOMMITTEDLOCK)
+                        FROM afil.outbox AS o WITH (FORCESEEK, READCOMMITTEDLOCK)
                         WHERE o.conversation = c.conversation AND o.turn = 1
                     ) THEN 2
                     WHEN EXISTS (
@@ -87,7 +87,7 @@ BEGIN
             attempts = CASE WHEN r.turn = 1 THEN o.attempts + 1 ELSE o.attempts END,
             lease_id = CASE WHEN r.turn = 1 THEN @lease END,
             lease_until = CASE WHEN r.turn = 1 THEN @until END
-        FROM afil.outbox AS o
+        FROM afil.outbox AS o WITH (FORCESEEK)
         INNER JOIN @row AS r ON r.id = o.id
         WHERE r.pass = @pass
             AND (r.turn <> 1 OR r.place <= @take - @taken)

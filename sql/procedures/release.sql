@@ -36,7 +36,7 @@ BEGIN
         );
         UPDATE o
         SET status = 'queued', turn = 1, attempts = o.attempts - 1, lease_id = NULL, lease_until = NULL
-        FROM afil.outbox AS o
+        FROM afil.outbox AS o WITH (FORCESEEK)
         INNER JOIN @claim AS c ON c.id = o.id
         WHERE o.status = 'sending' AND o.lease_id = c.lease_id AND o.attempts = c.attempt;
         SET @released = @@ROWCOUNT;

@@ -15,6 +15,7 @@ CREATE OR ALTER PROCEDURE afil.release_account @account NVARCHAR(4000)
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED; /* for READPAST */
     DECLARE @released BIT = 0, @found INT = 1;
     IF @account IS NULL OR LEN(@account) NOT BETWEEN 1 AND 128
         THROW 51001, '@account must be the name of an account, 1 to 128 characters long: afil.held_accounts lists those held', 1;
@@ -40,10 +41,10 @@ BEGIN
             EXEC afil.lock_line;
             UPDATE o
             SET turn = 0
-            FROM afil.outbox AS o
+            FROM afil.outbox AS o WITH (FORCESEEK)
             INNER JOIN (
                 SELECT TOP (500) id
-                FROM afil.outbox
+                FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE status = 'queued' AND turn = 3 AND account = @account
                 ORDER BY id
             ) AS r ON r.id = o.id;

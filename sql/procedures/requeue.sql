@@ -20,6 +20,7 @@ CREATE OR ALTER PROCEDURE afil.requeue
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
+    SET TRANSACTION ISOLATION LEVEL READ COMMITTED; /* for READPAST */
     DECLARE @tries INT, @last BIGINT = 0, @found INT = 1, @requeued INT = 0;
     DECLARE @row TABLE (
         id BIGINT NOT NULL PRIMARY KEY
@@ -43,7 +44,7 @@ BEGIN
             IF @ids IS NOT NULL
                 INSERT INTO @row (id)
                 SELECT TOP (500) o.id
-                FROM afil.outbox AS o
+                FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE o.id IN (SELECT TRY_CONVERT(BIGINT, value) FROM OPENJSON(@ids))
                     AND o.id > @last
                     AND o.status IN ('failed', 'uncertain', 'cancelled')
@@ -52,7 +53,7 @@ BEGIN
             ELSE
                 INSERT INTO @row (id)
                 SELECT TOP (500) id
-                FROM afil.outbox
+                FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE status = 'failed'
                     AND completed_at IS NOT NULL
                     AND error_code = @error_code
@@ -71,7 +72,7 @@ BEGIN
                 completed_at = NULL,
                 error_code = NULL,
                 http_status = NULL
-            FROM afil.outbox AS o
+            FROM afil.outbox AS o WITH (FORCESEEK)
             INNER JOIN @row AS r ON r.id = o.id;
             SET @requeued = @requeued + @found;
             COMMIT TRANSACTION;

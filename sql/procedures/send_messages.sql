@@ -232,14 +232,17 @@ BEGIN
 
     IF @return_ids = 0
         RETURN 0;
-    /* Rows of one's own are the only ones with these request_ids, so NOLOCK reads nothing of others. */
+    /*
+    NOLOCK: rows of one's own are the only ones with these request_ids, and those found by their key were waited for
+    above. It keeps this from waiting for other callers' rows, and a SERIALIZABLE caller from locking a range of them.
+    */
     SELECT r.n, o.id
     FROM @request AS r
     INNER JOIN afil.outbox AS o WITH (NOLOCK) ON o.request_id = r.request_id AND o.id > @before
     UNION ALL
     SELECT r.n, o.id
     FROM @request AS r
-    INNER JOIN afil.outbox AS o ON o.account = r.account AND o.dedup_key = r.dedup_key
+    INNER JOIN afil.outbox AS o WITH (NOLOCK) ON o.account = r.account AND o.dedup_key = r.dedup_key
     WHERE r.dedup_key IS NOT NULL AND o.request_id <> r.request_id
     ORDER BY 1;
     RETURN 0;

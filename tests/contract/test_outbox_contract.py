@@ -241,6 +241,17 @@ def test_a_refused_account_is_held_and_its_rows_wait_uncounted(engine: Engine) -
     assert engine.take_ids() == [bad, also_bad]
 
 
+def test_the_answer_that_held_an_account_gives_way_to_the_next(engine: Engine) -> None:
+    id = engine.send(account="a")
+    (claim,) = engine.take()
+    engine.hand_in(claim, "hold", error_code="INCORRECT_USER_PASSWORD", detail="refused", body="refused")
+    assert engine.outbox.release_account("a")
+    (claim,) = engine.take()
+    assert claim.attempt == 1  # the held try did not count
+    engine.hand_in(claim, body="accepted")
+    assert engine.outbox.get(id).answer == "accepted"
+
+
 def test_rows_of_held_accounts_do_not_count_as_waiting(engine: Engine) -> None:
     engine.send(account="a")
     assert engine.outbox.exchange("w").waiting

@@ -64,3 +64,10 @@ def test_scriptdom_parses_the_printed_script(tmp_path: Path) -> None:
         [MAXDOP, "--parser-version", "2017"], input=deploy.script(), capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_readpast_is_never_alone() -> None:
+    """SQL Server refuses READPAST under row versioning unless READCOMMITTEDLOCK stands beside it."""
+    for obj in OBJECTS:
+        for hints in re.findall(r"WITH \(([^;]*?\bREADPAST\b[^;]*?)\)\s", obj.text):
+            assert "READCOMMITTEDLOCK" in hints, f"{obj.key}: {hints}"
