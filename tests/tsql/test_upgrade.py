@@ -38,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         made = f"sqlite:///{(tmp_path / 'outbox.db').as_posix()}"
     else:
         made = request.getfixturevalue("new_tsql_url")
-    with deploy._locked(made) as connection:
+    with deploy.locked(made) as connection:
         deploy._alembic(connection, "upgrade", "0001")
         fill(connection)
     yield made
