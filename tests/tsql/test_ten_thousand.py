@@ -30,7 +30,7 @@ def mixed(n: int) -> Request:
             return Request("getmessages", chat)
         case 22:
             return Request("getunreadmessages", chat)
-        case 23:
+        case 23 if n % 20 == 0:  # each brings every chat of the channel: a few are enough
             return Request("getchats", {k: chat[k] for k in ("platform", "platformid")})
         case 24:
             return Request("sendmessage", {**chat, "platformid": "999", "message": f"{n}"})
