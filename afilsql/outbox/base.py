@@ -15,11 +15,14 @@ from uuid import UUID
 Status = Literal["queued", "scheduled", "sending", "sent", "failed", "uncertain", "cancelled"]
 STATUSES: tuple[Status, ...] = ("queued", "scheduled", "sending", "sent", "failed", "uncertain", "cancelled")
 
-#: What happens to a send of which nobody can say whether it took effect.
-OnUnknown = Literal["hold", "retry"]
+#: What happens to a send of which nobody can say whether it took effect: read the conversation back to find out, leave
+#: it to a person, or send again.
+OnUnknown = Literal["reconcile", "hold", "retry"]
+ON_UNKNOWN: tuple[OnUnknown, ...] = ("reconcile", "hold", "retry")
 
 #: How a finished try ends. `retry` goes back to waiting until due_at; `release` goes back at once and
-#: does not count as a try; `hold` also goes back uncounted and holds the row's account.
+#: does not count as a try; `hold` also goes back uncounted and holds the row's account. Reading a conversation back
+#: ends in the same words: `sent` it arrived, `retry` it did not, `uncertain` another look or a person.
 ResultKind = Literal["sent", "retry", "failed", "uncertain", "release", "hold"]
 
 
@@ -47,10 +50,51 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """Another send of the same conversation that has been tried, as the outbox knows it.
+
+    Attributes:
+        certain: True when it arrived once for sure; False when it may have arrived, or more than once.
+        taken_at: When its last try began, on the database's clock (UTC).
+        texts: Its message and file URL, as far as it has them, each cut to 4,000 characters.
+    """
+
+    id: int
+    certain: bool
+    taken_at: datetime
+    texts: tuple[str, ...]
+
+
+#: Of the sends of a conversation, this many are told at most.
+KNOWN_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What reading back an uncertain send starts from. Times are the database's (UTC).
+
+    Attributes:
+        now: The time.
+        unknown_since: When the first try began of which nobody can say whether it took effect.
+        taken_at: When the last one began.
+        known: What else the conversation was sent since 27 hours before, the latest KNOWN_LIMIT.
+    """
+
+    now: datetime
+    unknown_since: datetime
+    taken_at: datetime
+    known: Sequence[Known] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """A row in flight: leased to one worker, to be called once.
+    """A row in flight: leased to one worker, to be called once, or to be read back.
 
     `attempt` counts from 1. `lease_id` with `attempt` fences the result.
+
+    Attributes:
+        probe: The row tries an account that is closed.
+        check: Set when the row is not to be called but to be looked for in its conversation.
     """
 
     id: int
@@ -61,6 +105,26 @@ class Claim:
     attempt: int
     max_attempts: int
     lease_id: UUID
+    probe: bool = False
+    check: Check | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much of one account a worker takes.
+
+    Attributes:
+        room: Rows it may take now; None as many as of any other.
+        rate: Requests a second, of all workers together; None is no limit.
+        burst: Requests that may go at once after a pause; None is one second's worth.
+        tripped: Open the account's breaker: most calls failed.
+    """
+
+    account: str
+    room: int | None = None
+    rate: float | None = None
+    burst: float | None = None
+    tripped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +143,9 @@ class Result:
         retry_in: For `retry`: seconds from now on the database's clock until the next try.
         rows: The answer's list for get-methods: dicts with the API's field names, `issent` already `sent`.
         kind_of_rows: channels, chats or messages; None when the answer holds no list.
+        look_in: For `uncertain`: seconds until its conversation is read back; None leaves it to a person.
+        unknown: Nobody can say whether this try took effect.
+        healthy: Whether the API and the account work, as far as this call shows; None when it shows nothing.
     """
 
     id: int
@@ -94,6 +161,9 @@ class Result:
     retry_in: float = 0.0
     rows: Sequence[Mapping[str, Any]] = ()
     kind_of_rows: str | None = None
+    look_in: float | None = None
+    unknown: bool = False
+    healthy: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +173,18 @@ class Exchanged:
     Attributes:
         claims: Rows now leased to this worker, in the order to send them.
         lost: Ids of results that changed nothing because the lease had passed to another.
-        waiting: True when rows are still queued or sending anywhere (for `--drain`), scheduled retries included;
-            rows of held accounts and rows with a future send_at do not count.
-        next_due_in: Seconds until the next scheduled row is due, None when none is.
+        waiting: True when rows are still queued or sending anywhere (for `--drain`), scheduled retries and rows to be
+            read back included; rows of held accounts and rows with a future send_at do not count.
+        next_due_in: Seconds until something comes due (a scheduled row, a row to be read back, an account that rests or
+            is to be tried), None when nothing does.
+        reopened: (account, seconds it was closed) of accounts that a result handed in now has opened.
     """
 
     claims: Sequence[Claim] = ()
     lost: Sequence[int] = ()
     waiting: bool = False
     next_due_in: float | None = None
+    reopened: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +238,7 @@ class QueueStatus:
     Attributes:
         counts: Rows by status; every status is present.
         oldest_waiting_seconds: Age of the oldest row that is due and not finished, None when none is.
-        held: (account, reason) of each held account.
+        held: (account, reason) of each account that is held or whose breaker is open.
         workers: (name, seconds since its last exchange) of each known worker, newest first.
     """
 
@@ -196,15 +269,24 @@ class Outbox(Protocol):
         renew: Sequence[UUID] = (),
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
+        room: int | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Exchanged:
         """Hand in results, renew the leases of rows in flight, take up to `take` (0-500) new rows: one transaction.
+
+        Of one account at most `room` rows are taken, or what `limits` says of it; accounts take turns.
 
         Handing in the same results twice changes nothing the second time, so an exchange whose answer was
         lost can be repeated; its first set of claims then waits for the lease to run out.
 
-        A lease that ran out while sending leaves the outcome unknown. A send becomes `uncertain` with on_unknown
-        "hold"; with "retry" it is queued again, and `uncertain` once max_attempts is reached. A get-method is queued
-        again, and `failed` once max_attempts is reached. The row's code is LEASE_EXPIRED.
+        A lease that ran out while sending leaves the outcome unknown. A send becomes `uncertain`: with on_unknown
+        "hold" left to a person, with "reconcile" to be read back at once; with "retry" it is queued again, and
+        `uncertain` once max_attempts is reached. A get-method is queued again, and `failed` once max_attempts is
+        reached. The row's code is LEASE_EXPIRED.
+
+        An account held for refused credentials, or whose breaker was opened, is tried with one row when it is due: a
+        healthy result opens it. After HTTP 429 an account rests as long as the result's retry_in says, and its rate is
+        cut to 70 % of what went through, growing again by 2 % a second.
         """
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
@@ -226,7 +308,7 @@ class Outbox(Protocol):
         """Stop taking rows of this account."""
 
     def release_account(self, account: str) -> bool:
-        """Take its rows again; False when it was not held."""
+        """Take its rows again; False when it was open."""
 
     def apply_retention(self) -> bool:
         """Purge a batch of what the retention settings no longer keep; return True when another would find more."""

@@ -57,20 +57,24 @@ outbox = sa.Table(
     sa.Column("error_code", sa.Unicode(100)),
     sa.Column("http_status", sa.Integer),
     sa.Column("notification", sa.Unicode(128)),
+    sa.Column("taken_at", Time),  # the last try was leased
+    sa.Column("unknown_since", Time),  # taken_at of the first try of which nobody can say whether it took effect
+    sa.Column("check_at", Time),  # uncertain: when a worker reads the conversation back; NULL leaves it to a person
     sqlite_autoincrement=True,  # an id is never used again, as on SQL Server
 )
 
 
 # Order within a conversation, kept so that taking rows never scans the rows that wait:
 #   turn 0     in line, not looked at yet
-#   turn 1     its conversation's turn: queued and ready, sending, or waiting for a retry
+#   turn 1     its conversation's turn: queued and ready, sending, waiting for a retry, or uncertain and to be read back
 #   turn 2     behind another row of its conversation
-#   turn 3     its account is held
-#   turn NULL  not in line: finished, or a future send_at
+#   turn NULL  not in line: finished, left to a person, or a future send_at
 # Requests enter with 0; only exchange moves rows on, and a conversation has at most one row of turn 1.
-# A row that leaves the line sets the next one (lowest id of turn 2) back to 0; so does releasing an account with 3.
+# A row that leaves the line sets the next one (lowest id of turn 2) back to 0.
 # The indexes are filtered, so finished rows weigh nothing on those of waiting ones; what they include lets
-# afil.queue_status count without reading the rows.
+# afil.queue_status count without reading the rows. Queued rows are sorted by account first: an account that is held,
+# resting or slow is passed by without a look at its rows. The index of conversations is whole, to find what a
+# conversation was sent before.
 def _filtered(name: str, *columns: str, where: str, include: tuple[str, ...] = ()) -> sa.Index:
     condition = sa.text(where)
     keys = (outbox.c[c] for c in columns)
@@ -79,15 +83,17 @@ def _filtered(name: str, *columns: str, where: str, include: tuple[str, ...] = (
 
 _filtered(
     "ix_outbox_queued",
+    "account",
     "turn",
     "priority",
     "id",
     where="status = 'queued'",
-    include=("account", "method", "due_at"),
+    include=("method", "due_at"),
 )
 _filtered("ix_outbox_scheduled", "turn", "due_at", where="status = 'scheduled'")
 _filtered("ix_outbox_sending", "lease_id", "lease_until", where="status = 'sending'")
-_filtered("ix_outbox_conversation", "conversation", "turn", "id", where="turn IS NOT NULL")
+_filtered("ix_outbox_check", "check_at", where="check_at IS NOT NULL", include=("account",))
+sa.Index("ix_outbox_conversation", outbox.c.conversation, outbox.c.turn, outbox.c.id)
 _filtered(
     "ix_outbox_finished",
     "status",
@@ -194,6 +200,15 @@ account = sa.Table(
     sa.Column("name", sa.Unicode(128), primary_key=True),
     sa.Column("held_at", Time),
     sa.Column("held_reason", sa.Unicode(400)),
+    sa.Column("tripped_at", Time),  # the breaker opened: most calls failed
+    sa.Column("trips", sa.Integer),  # in a row
+    sa.Column("probe_at", Time),  # held or tripped: when one request is tried; NULL waits for a person
+    sa.Column("probe_id", BigId),  # the request being tried
+    sa.Column("rest_until", Time),  # too many requests: nothing is taken before
+    sa.Column("rate", sa.Float),  # requests a second in force, NULL is no limit
+    sa.Column("rate_found", sa.Float),  # … that the API bore when it last said too many, growing again
+    sa.Column("tokens", sa.Float),  # requests that may go at once, as of tokens_at
+    sa.Column("tokens_at", Time),
 )
 
 worker = sa.Table(

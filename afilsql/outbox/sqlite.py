@@ -24,6 +24,7 @@ from afilsql.outbox.base import (
     Exchanged,
     Item,
     ItemDetail,
+    Limit,
     OnUnknown,
     QueueStatus,
     Request,
@@ -32,6 +33,7 @@ from afilsql.outbox.base import (
     conversation_key,
 )
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.sqlite_accounts import Accounts
 from afilsql.outbox.sqlite_exchange import Exchange
 from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of
 from afilsql.outbox.validate import validate, validate_all, validate_exchange
@@ -112,19 +114,28 @@ class SqliteOutbox:
         renew: Sequence[UUID] = (),
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
+        room: int | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Exchanged:
-        validate_exchange(worker, take=take, lease_seconds=lease_seconds, on_unknown=on_unknown)
+        validate_exchange(worker, take=take, lease_seconds=lease_seconds, on_unknown=on_unknown, room=room)
         with self._write() as cursor:
             now = self._clock()  # after the wait for the lock, which must not shorten the leases
             exchange = Exchange(cursor, worker, now)
             exchange.heartbeat()
             exchange.renew(renew, now + timedelta(seconds=lease_seconds))
             lost = exchange.complete(results)
+            for limit in limits:
+                if limit.tripped:
+                    exchange.accounts.trip(limit.account)
             exchange.sweep(on_unknown)
-            rows = exchange.take(take, uuid4(), now + timedelta(seconds=lease_seconds)) if take else []
+            claims: list[Claim] = []
+            if take:
+                until = now + timedelta(seconds=lease_seconds)
+                rows, checks = exchange.take(take, uuid4(), until, room, limits)
+                claims = [claim_of(r) for r in rows] + [claim_of(r, (now, exchange.known(r))) for r in checks]
             waiting, due = exchange.outlook()
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
-        return Exchanged(claims=[claim_of(r) for r in rows], lost=lost, waiting=waiting, next_due_in=next_due)
+        return Exchanged(claims, lost, waiting, next_due, exchange.reopened)
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:
@@ -172,7 +183,7 @@ class SqliteOutbox:
         with self._write() as cursor:
             cursor.executemany(
                 "UPDATE outbox SET status = 'queued', turn = 0, due_at = ?, max_attempts = attempts + ?, "
-                "completed_at = NULL, error_code = NULL, http_status = NULL "
+                "completed_at = NULL, error_code = NULL, http_status = NULL, check_at = NULL, lease_id = NULL "
                 "WHERE id = ? AND status IN ('failed', 'uncertain', 'cancelled')",
                 [(stored(self._clock()), _default_tries(cursor), id) for id in dict.fromkeys(ids)],
             )
@@ -180,18 +191,11 @@ class SqliteOutbox:
 
     def hold_account(self, account: str, reason: str) -> None:
         with self._write() as cursor:
-            Exchange(cursor, "", self._clock()).hold(account, reason, again=True)
+            Accounts(cursor, "", self._clock()).hold(account, reason)
 
     def release_account(self, account: str) -> bool:
         with self._write() as cursor:
-            cursor.execute(
-                "UPDATE account SET held_at = NULL, held_reason = NULL WHERE name = ? AND held_at IS NOT NULL",
-                (account,),
-            )
-            released = cursor.rowcount > 0
-            if released:
-                Exchange(cursor, "", self._clock()).log("account_released", account)
-            return released
+            return Accounts(cursor, "", self._clock()).release(account)
 
     def apply_retention(self) -> bool:
         with self._write() as cursor:
@@ -220,7 +224,10 @@ class SqliteOutbox:
             found = cursor.execute(
                 "SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status"
             ).fetchall()
-            held = cursor.execute("SELECT * FROM account WHERE held_at IS NOT NULL ORDER BY name").fetchall()
+            held = cursor.execute(
+                "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
+                "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
+            ).fetchall()
             workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
         counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
         waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]

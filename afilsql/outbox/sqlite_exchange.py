@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from afilsql.api.methods import METHODS
-from afilsql.outbox.base import OnUnknown, Result
+from afilsql.outbox.base import KNOWN_LIMIT, Limit, OnUnknown, Result
+from afilsql.outbox.sqlite_accounts import Accounts, Room
 from afilsql.outbox.sqlite_rows import cut, save_rows, stored, time_of
 
 _NOT_HELD = "NOT EXISTS (SELECT 1 FROM account a WHERE a.name = o.account AND a.held_at IS NOT NULL)"
@@ -22,6 +23,8 @@ class Exchange:
         self._worker = worker
         self._time = now
         self._now = stored(now)
+        self.accounts = Accounts(cursor, worker, now)
+        self.reopened: list[tuple[str, float]] = []
 
     def heartbeat(self) -> None:
         self._cursor.execute(
@@ -39,20 +42,26 @@ class Exchange:
         """Write results back; return the ids whose lease had passed to another."""
         lost: dict[int, None] = {}
         freed: list[str] = []
+        heard: list[tuple[Result, str]] = []
         for r in results:
             row = self._cursor.execute(
-                "SELECT account, conversation FROM outbox "
-                "WHERE id = ? AND status = 'sending' AND lease_id = ? AND attempts = ?",
+                "SELECT * FROM outbox WHERE id = ? AND (status = 'sending' OR check_at IS NOT NULL) "
+                "AND lease_id = ? AND attempts = ?",
                 (r.id, r.lease_id.hex, r.attempt),
             ).fetchone()
             if row is None:
                 if r.kind not in ("release", "hold") and not self._recorded(r):
                     lost[r.id] = None
                 continue
-            self._complete_one(r, row["account"])
-            if r.kind in ("sent", "failed", "uncertain"):
+            if row["status"] == "uncertain":
+                self._settle(r)
+            else:
+                self._complete_one(r, row)
+            heard.append((r, row["account"]))
+            if _is_over(r):
                 freed.append(row["conversation"])
         self._step_forward(freed)
+        self.reopened = self.accounts.hear(heard)
         return list(lost)
 
     def _recorded(self, r: Result) -> bool:
@@ -61,7 +70,8 @@ class Exchange:
         found = self._cursor.execute("SELECT 1 FROM attempt WHERE id = ? AND attempt = ? AND worker = ?", key)
         return found.fetchone() is not None
 
-    def _complete_one(self, r: Result, account: str) -> None:
+    def _complete_one(self, r: Result, row: sqlite3.Row) -> None:
+        """Write back what became of a call."""
         if r.kind == "release":
             self._cursor.execute(
                 "UPDATE outbox SET status = 'queued', attempts = attempts - 1, lease_id = NULL, lease_until = NULL "
@@ -69,33 +79,74 @@ class Exchange:
                 (r.id,),
             )
             return
-        done = r.kind in ("sent", "failed", "uncertain")
+        over = _is_over(r)
         status = {"retry": "scheduled", "hold": "queued"}.get(r.kind, r.kind)
-        due = stored(self._time + timedelta(seconds=r.retry_in)) if r.kind == "retry" else None
         self._cursor.execute(
             "UPDATE outbox SET status = ?, attempts = attempts - ?, turn = ?, due_at = COALESCE(?, due_at), "
+            "check_at = ?, unknown_since = CASE WHEN ? THEN COALESCE(unknown_since, taken_at) ELSE unknown_since END, "
             "completed_at = ?, error_code = ?, http_status = ?, lease_id = NULL, lease_until = NULL WHERE id = ?",
             (
                 status,
                 1 if r.kind == "hold" else 0,
-                None if done else 1,
-                due,
-                self._now if done else None,
+                None if over else 1,
+                self._later(r.retry_in) if r.kind == "retry" else None,
+                None if r.look_in is None else self._later(r.look_in),
+                r.unknown,
+                self._now if over else None,
                 cut(r.error_code, 100),
                 r.http_status,
                 r.id,
             ),
         )
-        if r.kind == "hold":
-            self.hold(account, f"{r.error_code}: {r.detail}"[:400])
-        else:
+        if r.kind != "hold":
             self._record(r.id, r.attempt, stored(r.started_at), r.duration_ms, r.http_status, r.error_code, r.detail)
         if r.body is not None:
             self._cursor.execute(
                 "INSERT OR REPLACE INTO response (id, received_at, body) VALUES (?, ?, ?)", (r.id, self._now, r.body)
             )
         if r.kind_of_rows:
-            save_rows(self._cursor, r, account, self._now)
+            save_rows(self._cursor, r, row["account"], self._now)
+
+    def _settle(self, r: Result) -> None:
+        """Write back what reading the conversation of an uncertain row has shown."""
+        if r.kind in ("release", "hold"):
+            self._cursor.execute("UPDATE outbox SET check_at = ?, lease_id = NULL WHERE id = ?", (self._now, r.id))
+            return
+        over = _is_over(r)
+        settled = r.kind != "uncertain"
+        self._cursor.execute(
+            "UPDATE outbox SET status = ?, turn = ?, due_at = COALESCE(?, due_at), check_at = ?, completed_at = ?, "
+            "unknown_since = CASE WHEN ? THEN NULL ELSE unknown_since END, "
+            "error_code = CASE WHEN ? THEN ? ELSE error_code END, "
+            "http_status = CASE WHEN ? THEN ? ELSE http_status END, lease_id = NULL WHERE id = ?",
+            (
+                "scheduled" if r.kind == "retry" else r.kind,
+                None if over else 1,
+                self._later(r.retry_in) if r.kind == "retry" else None,
+                None if r.look_in is None else self._later(r.look_in),
+                self._now if over else None,
+                settled,
+                settled,
+                cut(r.error_code, 100),
+                settled,
+                r.http_status,
+                r.id,
+            ),
+        )
+        if over:
+            self._cursor.execute(
+                "UPDATE attempt SET detail = SUBSTR(COALESCE(detail || '; ', '') || ?, 1, 400) "
+                "WHERE id = ? AND attempt = ?",
+                (r.detail or "", r.id, r.attempt),
+            )
+        if over or r.kind == "retry":
+            self._cursor.execute(
+                "INSERT INTO event_log (logged_at, event, detail) VALUES (?, 'read_back', ?)",
+                (self._now, f"{r.id}: {r.kind}, {r.detail} ({self._worker})"[:1000]),
+            )
+
+    def _later(self, seconds: float) -> str:
+        return stored(self._time + timedelta(seconds=seconds))
 
     def _record(
         self,
@@ -122,21 +173,6 @@ class Exchange:
             ),
         )
 
-    def hold(self, account: str, reason: str, *, again: bool = False) -> None:
-        """Hold an account; one that is held keeps its reason unless `again`."""
-        held = self._cursor.execute("SELECT held_at FROM account WHERE name = ?", (account,)).fetchone()
-        if held and held["held_at"] and not again:
-            return
-        self._cursor.execute(
-            "INSERT OR REPLACE INTO account (name, held_at, held_reason) VALUES (?, ?, ?)", (account, self._now, reason)
-        )
-        self.log("account_held", f"{account}: {reason}")
-
-    def log(self, event: str, detail: str) -> None:
-        self._cursor.execute(
-            "INSERT INTO event_log (logged_at, event, detail) VALUES (?, ?, ?)", (self._now, event, detail[:1000])
-        )
-
     def sweep(self, on_unknown: OnUnknown) -> None:
         """Rows that time moves on: leases that ran out, scheduled rows that are due."""
         expired = self._cursor.execute(
@@ -148,18 +184,26 @@ class Exchange:
         for row in expired:
             exhausted = row["attempts"] >= row["max_attempts"]
             if METHODS[row["method"]].is_send:
-                status = "uncertain" if exhausted or on_unknown == "hold" else "queued"
+                status = "uncertain" if exhausted or on_unknown != "retry" else "queued"
             else:
                 status = "failed" if exhausted else "queued"
             detail = "the worker that held the row stopped answering"
             self._record(row["id"], row["attempts"], self._now, 0, None, "LEASE_EXPIRED", detail)
-            queued = status == "queued"
+            looked_for = status == "uncertain" and on_unknown == "reconcile"
+            open = status == "queued" or looked_for
             self._cursor.execute(
                 "UPDATE outbox SET status = ?, error_code = 'LEASE_EXPIRED', lease_id = NULL, lease_until = NULL, "
-                "turn = ?, completed_at = ? WHERE id = ?",
-                (status, 1 if queued else None, None if queued else self._now, row["id"]),
+                "unknown_since = COALESCE(unknown_since, taken_at), turn = ?, check_at = ?, completed_at = ? "
+                "WHERE id = ?",
+                (
+                    status,
+                    1 if open else None,
+                    self._now if looked_for else None,
+                    None if open else self._now,
+                    row["id"],
+                ),
             )
-            if not queued:
+            if not open:
                 freed.append(row["conversation"])
         self._step_forward(freed)
         self._cursor.execute(
@@ -175,28 +219,91 @@ class Exchange:
             [(c,) for c in dict.fromkeys(conversations)],
         )
 
-    def take(self, count: int, lease: UUID, until: datetime) -> list[sqlite3.Row]:
-        """Lease up to `count` rows whose turn it is, best priority first."""
-        self._line_up(count)
-        ready = self._cursor.execute(
-            f"SELECT o.id FROM outbox o WHERE o.status = 'queued' AND o.turn = 1 AND {_NOT_HELD} "
-            "ORDER BY o.priority, o.id LIMIT ?",
-            (count,),
-        ).fetchall()
-        self._cursor.executemany(
-            "UPDATE outbox SET status = 'sending', attempts = attempts + 1, lease_id = ?, lease_until = ? WHERE id = ?",
-            [(lease.hex, stored(until), row["id"]) for row in ready],
+    def take(
+        self, count: int, lease: UUID, until: datetime, room: int | None, limits: Sequence[Limit]
+    ) -> tuple[list[sqlite3.Row], list[sqlite3.Row]]:
+        """Lease up to `count` rows: (those to be called, best priority first, those to be read back)."""
+        rooms = self.accounts.rooms(
+            self._waiting_accounts(), count if room is None else room, {x.account: x for x in limits}
         )
-        return [self._cursor.execute("SELECT * FROM outbox WHERE id = ?", (row["id"],)).fetchone() for row in ready]
+        probes: dict[str, int] = {}
+        checks = self._take_checks((count + 1) // 2, rooms, probes)
+        self._cursor.executemany(
+            "UPDATE outbox SET lease_id = ?, check_at = ? WHERE id = ?",
+            [(lease.hex, stored(until), row["id"]) for row in checks],
+        )
+        ready: list[tuple[int, int, int, str]] = []
+        for name, left in rooms.items():
+            wanted = min(left.left, count)
+            self._line_up(name, wanted)
+            found = self._cursor.execute(
+                "SELECT id, priority FROM outbox WHERE status = 'queued' AND account = ? AND turn = 1 "
+                "ORDER BY priority, id LIMIT ?",
+                (name, wanted),
+            ).fetchall()
+            ready += [(row["priority"], place, row["id"], name) for place, row in enumerate(found)]
+        # Of equal priority each account's first goes first, then each one's second.
+        chosen = sorted(ready)[: count - len(checks)]
+        for _, _, id, name in chosen:
+            _use(rooms[name], probes, name, id)
+        self._cursor.executemany(
+            "UPDATE outbox SET status = 'sending', attempts = attempts + 1, lease_id = ?, lease_until = ?, "
+            "taken_at = ? WHERE id = ?",
+            [(lease.hex, stored(until), self._now, id) for _, _, id, _ in chosen],
+        )
+        self.accounts.took(rooms, probes, until)
+        rows = "SELECT o.*, (SELECT COUNT(*) FROM account a WHERE a.probe_id = o.id) AS is_probe FROM outbox o"
+        ids = [[id for _, _, id, _ in sorted(chosen, key=lambda c: (c[0], c[2]))], [row["id"] for row in checks]]
+        called, looked_for = (
+            [self._cursor.execute(f"{rows} WHERE o.id = ?", (id,)).fetchone() for id in part] for part in ids
+        )
+        return called, looked_for
 
-    def _line_up(self, count: int) -> None:
-        """Look at new rows once: the first of a conversation gets turn 1, the rest turn 2."""
+    def _waiting_accounts(self) -> list[str]:
+        """Return the accounts that have something to take: one look into the index each."""
+        names, last = [], ""
+        find = "SELECT MIN(account) AS name FROM outbox WHERE status = 'queued' AND account > ?"
+        while (last := self._cursor.execute(find, (last,)).fetchone()["name"]) is not None:
+            names.append(last)
+        due = self._cursor.execute(
+            "SELECT DISTINCT account FROM outbox WHERE check_at IS NOT NULL AND check_at <= ?", (self._now,)
+        )
+        return list(dict.fromkeys([*names, *(row["account"] for row in due)]))
+
+    def _take_checks(self, count: int, rooms: dict[str, Room], probes: dict[str, int]) -> list[sqlite3.Row]:
+        """Choose rows to be read back: first of all, for a conversation waits for each."""
+        due = self._cursor.execute(
+            "SELECT id, account FROM outbox WHERE check_at IS NOT NULL AND check_at <= ? ORDER BY check_at, id",
+            (self._now,),
+        ).fetchall()
+        chosen: list[sqlite3.Row] = []
+        for row in due:
+            room = rooms.get(row["account"])
+            if room is not None and room.left > 0 and len(chosen) < count:
+                _use(room, probes, row["account"], row["id"])
+                chosen.append(row)
+        return chosen
+
+    def known(self, row: sqlite3.Row) -> list[sqlite3.Row]:
+        """Return what else the conversation of an uncertain row was sent since 27 hours before it."""
+        since = stored(time_of(row["unknown_since"]) - timedelta(hours=27))
+        return self._cursor.execute(
+            "SELECT id, status = 'sent' AND unknown_since IS NULL AS is_certain, taken_at, "
+            "SUBSTR(message, 1, 4000) AS message, fileurl FROM outbox "
+            "WHERE conversation = ? AND id <> ? AND (turn IS NULL OR id < ?) AND taken_at >= ? "
+            "AND method IN ('sendmessage', 'sendfile') AND (status IN ('sent', 'uncertain') "
+            "OR unknown_since IS NOT NULL) ORDER BY id DESC LIMIT ?",
+            (row["conversation"], row["id"], row["id"], since, KNOWN_LIMIT),
+        ).fetchall()
+
+    def _line_up(self, account: str, count: int) -> None:
+        """Look at an account's new rows once: the first of a conversation gets turn 1, the rest turn 2."""
         batch = min(500, max(4 * count, 64))
         for _ in range(10):
             new = self._cursor.execute(
-                "SELECT id, conversation FROM outbox WHERE status = 'queued' AND turn = 0 "
+                "SELECT id, conversation FROM outbox WHERE status = 'queued' AND account = ? AND turn = 0 "
                 "ORDER BY priority, id LIMIT ?",
-                (batch,),
+                (account, batch),
             ).fetchall()
             if not new:
                 return
@@ -209,18 +316,34 @@ class Exchange:
             self._cursor.executemany("UPDATE outbox SET turn = 2 WHERE id = ?", [(row["id"],) for row in new])
             self._cursor.executemany("UPDATE outbox SET turn = 1 WHERE id = ?", firsts)
             ready = self._cursor.execute(
-                f"SELECT COUNT(*) AS n FROM (SELECT 1 FROM outbox o WHERE o.status = 'queued' AND o.turn = 1 "
-                f"AND {_NOT_HELD} LIMIT ?)",
-                (count,),
+                "SELECT COUNT(*) AS n FROM (SELECT 1 FROM outbox WHERE status = 'queued' AND account = ? "
+                "AND turn = 1 LIMIT ?)",
+                (account, count),
             ).fetchone()
             if ready["n"] >= count:
                 return
 
     def outlook(self) -> tuple[bool, datetime | None]:
-        """(something waits or is being sent, when the next scheduled row is due)."""
+        """(something waits or is being sent, when something comes due)."""
         waiting = self._cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR EXISTS (SELECT 1 FROM outbox o "
-            f"WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1)) AND {_NOT_HELD}) AS waiting"
+            "WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1) OR o.check_at IS NOT NULL) "
+            f"AND {_NOT_HELD}) AS waiting"
         ).fetchone()["waiting"]
-        due = self._cursor.execute("SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled'").fetchone()["due"]
-        return bool(waiting), time_of(due) if due else None
+        due = self._cursor.execute(
+            "SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled' UNION ALL "
+            "SELECT MIN(check_at) FROM outbox WHERE check_at IS NOT NULL"
+        ).fetchall()
+        times = [d["due"] for d in due if d["due"]] + self.accounts.next_due()
+        return bool(waiting), time_of(min(times)) if times else None
+
+
+def _is_over(r: Result) -> bool:
+    """True when the row leaves the line of its conversation."""
+    return r.kind in ("sent", "failed") or (r.kind == "uncertain" and r.look_in is None)
+
+
+def _use(room: Room, probes: dict[str, int], account: str, id: int) -> None:
+    room.left -= 1
+    room.taken += 1
+    probes.setdefault(account, id)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from afilsql.outbox.base import Claim, Item, Result
+from afilsql.outbox.base import Check, Claim, Item, Known, Result
 
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _WIDTH = {
@@ -42,7 +42,16 @@ def _parameters(row: sqlite3.Row) -> dict[str, str]:
     return {p: row[p] for p in PARAMETERS if row[p]}
 
 
-def claim_of(row: sqlite3.Row) -> Claim:
+def claim_of(row: sqlite3.Row, look: tuple[datetime, list[sqlite3.Row]] | None = None) -> Claim:
+    """Return a row as a claim; one to be read back comes with the time now and what else its conversation was sent."""
+    check = None
+    if look is not None:
+        now, known = look
+        others = [
+            Known(k["id"], bool(k["is_certain"]), time_of(k["taken_at"]), _texts(k["message"], k["fileurl"]))
+            for k in known
+        ]
+        check = Check(now, time_of(row["unknown_since"]), time_of(row["taken_at"]), others)
     return Claim(
         id=row["id"],
         request_id=UUID(row["request_id"]),
@@ -52,7 +61,13 @@ def claim_of(row: sqlite3.Row) -> Claim:
         attempt=row["attempts"],
         max_attempts=row["max_attempts"],
         lease_id=UUID(row["lease_id"]),
+        probe=bool(row["is_probe"]),
+        check=check,
     )
+
+
+def _texts(*texts: str | None) -> tuple[str, ...]:
+    return tuple(text for text in texts if text)
 
 
 def item_of(row: sqlite3.Row) -> Item:

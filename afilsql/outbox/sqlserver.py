@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -18,10 +19,13 @@ from afilsql.errors import InvalidParameter, RequestNotFound
 from afilsql.outbox.base import (
     STATUSES,
     Attempt,
+    Check,
     Claim,
     Exchanged,
     Item,
     ItemDetail,
+    Known,
+    Limit,
     OnUnknown,
     QueueStatus,
     Request,
@@ -74,13 +78,16 @@ class SqlServerOutbox:
         renew: Sequence[UUID] = (),
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
+        room: int | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Exchanged:
         lease, abandoned = uuid4(), list(self._unanswered)
         self._unanswered.append(lease)
         with self._cursor() as cursor:
             cursor.execute(
                 "EXEC afil.exchange @worker = ?, @results = ?, @bodies = ?, @take = ?, @renew = ?, "
-                "@lease_seconds = ?, @on_unknown = ?, @lease_id = ?, @abandoned = ?",
+                "@lease_seconds = ?, @on_unknown = ?, @lease_id = ?, @abandoned = ?, @room = ?, @accounts = ?, "
+                "@tripped = ?",
                 (
                     worker,
                     _json([_result(n, r) for n, r in enumerate(results)]) if results else None,
@@ -91,18 +98,25 @@ class SqlServerOutbox:
                     on_unknown,
                     str(lease),
                     _json([str(a) for a in abandoned]) if abandoned else None,
+                    room,
+                    _json([_limit(x) for x in limits]) if limits else None,
+                    _json([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
                 ),
             )
             summary = cursor.fetchone()
-            lost = json.loads(summary.lost) if summary.lost else []
-            claims: list[Claim] = []
-            if cursor.nextset():
-                claims = [_claim(row) for row in cursor.fetchall()]
+            sets: list[list[Any]] = []
             while cursor.nextset():  # an error after the first result set surfaces only here
-                pass
+                sets.append(cursor.fetchall())
         self._unanswered = [u for u in self._unanswered if u not in abandoned and u != lease]
         next_due = None if summary.next_due_ms is None else max(0.0, summary.next_due_ms / 1000)
-        return Exchanged(claims=claims, lost=lost, waiting=bool(summary.waiting), next_due_in=next_due)
+        taken, checks, known = (*sets, [], [], [])[:3]
+        return Exchanged(
+            claims=[*(_claim(row) for row in taken), *(_check(row, summary.now, known) for row in checks)],
+            lost=json.loads(summary.lost) if summary.lost else [],
+            waiting=bool(summary.waiting),
+            next_due_in=next_due,
+            reopened=[(r["account"], float(r["seconds"])) for r in json.loads(summary.reopened or "[]")],
+        )
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         body = [{"id": c.id, "lease_id": str(c.lease_id), "attempt": c.attempt} for c in claims]
@@ -234,9 +248,28 @@ def _result(n: int, r: Result) -> dict[str, object]:
         "error_code": r.error_code and r.error_code[:100],
         "detail": r.detail and r.detail[:400],
         "retry_ms": int(r.retry_in * 1000),
+        "look_ms": None if r.look_in is None else int(r.look_in * 1000),
+        "unknown": 1 if r.unknown else None,
+        "healthy": None if r.healthy is None else int(r.healthy),
         "list": r.kind_of_rows,
     }
     return {k: v for k, v in fields.items() if v is not None}
+
+
+def _limit(limit: Limit) -> dict[str, object]:
+    fields = {"account": limit.account, "room": limit.room, "rate": limit.rate, "burst": limit.burst}
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def _check(row: Any, now: datetime, known: Sequence[Any]) -> Claim:
+    """A claim to be read back; `known` holds the rows of all such claims."""
+    others = [
+        Known(int(k.id), bool(k.is_certain), _utc(k.taken_at), tuple(t for t in (k.message, k.fileurl) if t))
+        for k in known
+        if k.for_id == row.id
+    ]
+    check = Check(_utc(now), _utc(row.unknown_since), _utc(row.taken_at), others)
+    return replace(_claim(row), check=check)
 
 
 def _claim(row: Any) -> Claim:
@@ -250,6 +283,7 @@ def _claim(row: Any) -> Claim:
         attempt=row.attempts,
         max_attempts=row.max_attempts,
         lease_id=UUID(str(row.lease_id)),
+        probe=bool(row.is_probe),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from afilsql.api import methods
 from afilsql.errors import InvalidParameter
-from afilsql.outbox.base import Request
+from afilsql.outbox.base import ON_UNKNOWN, Request
 
 
 def validate(request: Request) -> Request:
@@ -44,7 +44,7 @@ def validate_all(requests: list[Request] | tuple[Request, ...]) -> list[Request]
     return checked
 
 
-def validate_exchange(worker: str, *, take: int, lease_seconds: int, on_unknown: str) -> None:
+def validate_exchange(worker: str, *, take: int, lease_seconds: int, on_unknown: str, room: int | None) -> None:
     """Raise InvalidParameter for what afil.exchange would refuse."""
     if not 1 <= len(worker) <= 128:
         raise InvalidParameter("@worker must be the worker's name, 1 to 128 characters long")
@@ -52,5 +52,7 @@ def validate_exchange(worker: str, *, take: int, lease_seconds: int, on_unknown:
         raise InvalidParameter(f"@take {take} is not between 0 and 500")
     if not 1 <= lease_seconds <= 86400:
         raise InvalidParameter(f"@lease_seconds {lease_seconds} is not between 1 and 86400")
-    if on_unknown not in ("hold", "retry"):
-        raise InvalidParameter(f"@on_unknown '{on_unknown}' is not hold or retry")
+    if on_unknown not in ON_UNKNOWN:
+        raise InvalidParameter(f"@on_unknown '{on_unknown}' is not reconcile, hold or retry")
+    if room is not None and room < 0:
+        raise InvalidParameter(f"@room {room} is below 0")

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from afilsql.outbox.base import ItemDetail, Outbox
 
-FINISHED = ("sent", "failed", "uncertain", "cancelled")
-
 #: Seconds between two looks: the first pause, its growth, the longest.
 PAUSE_FIRST, PAUSE_GROWTH, PAUSE_LAST = 0.05, 1.5, 1.0
 
@@ -38,7 +36,7 @@ def wait_for(
     while True:
         detail = outbox.get(id)
         left = end - monotonic()
-        if detail.item.status in FINISHED or left <= 0:
+        if detail.item.completed_at is not None or left <= 0:
             return detail
         sleep(min(pause, left))
         pause = min(pause * PAUSE_GROWTH, PAUSE_LAST)

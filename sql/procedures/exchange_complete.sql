@@ -10,7 +10,8 @@ The answers come apart from the results, by place: read as a plain array they ha
 
 EXEC afil.exchange_complete @worker = N'example', @results = N'[]', @bodies = N'[]', @now = '2026-01-01';
 
-Returns  @lost OUTPUT, the ids whose lease had passed to another, as a JSON array (the first 150) or NULL; 0
+Returns  @lost OUTPUT, the ids whose lease had passed to another, as a JSON array (the first 150) or NULL;
+         @reopened OUTPUT, see afil.exchange_accounts; 0
 Errors   none of its own
 Grants   none
 */
@@ -19,7 +20,8 @@ CREATE OR ALTER PROCEDURE afil.exchange_complete
     @results NVARCHAR(MAX),
     @bodies NVARCHAR(MAX),
     @now DATETIME2(3),
-    @lost NVARCHAR(4000) = NULL OUTPUT
+    @lost NVARCHAR(4000) = NULL OUTPUT,
+    @reopened NVARCHAR(4000) = NULL OUTPUT
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
@@ -35,19 +37,24 @@ BEGIN
         error_code NVARCHAR(100) NULL,
         detail NVARCHAR(400) NULL,
         retry_ms INT NULL,
+        look_ms INT NULL,
+        is_unknown BIT NULL,
+        healthy BIT NULL,
         list VARCHAR(10) NULL
     );
     DECLARE @done TABLE (
         id BIGINT NOT NULL PRIMARY KEY,
         n INT NOT NULL,
         kind VARCHAR(10) NOT NULL,
+        is_check BIT NOT NULL,
+        is_over BIT NOT NULL,
         account NVARCHAR(128) NOT NULL,
         conversation NVARCHAR(460) NOT NULL
     );
     DECLARE @next TABLE (
         id BIGINT NOT NULL PRIMARY KEY
     );
-    DECLARE @results_count INT, @done_count INT;
+    DECLARE @results_count INT, @done_count INT, @told NVARCHAR(MAX);
 
     INSERT INTO @result (
         n,
@@ -61,6 +68,9 @@ BEGIN
         error_code,
         detail,
         retry_ms,
+        look_ms,
+        is_unknown,
+        healthy,
         list
     )
     SELECT
@@ -75,6 +85,9 @@ BEGIN
         e.text,
         d.text,
         v.retry_ms,
+        v.look_ms,
+        v.is_unknown,
+        v.healthy,
         v.list
     FROM OPENJSON(@results) WITH (
         n INT,
@@ -88,36 +101,61 @@ BEGIN
         error_code NVARCHAR(1000),
         detail NVARCHAR(4000),
         retry_ms INT,
+        look_ms INT,
+        is_unknown BIT '$.unknown',
+        healthy BIT,
         list VARCHAR(10)
     ) AS v
     CROSS APPLY afil.json_text(v.error_code) AS e
     CROSS APPLY afil.json_text(v.detail) AS d;
     SET @results_count = @@ROWCOUNT;
 
-    INSERT INTO @done (id, n, kind, account, conversation)
-    SELECT o.id, r.n, r.kind, o.account, o.conversation
+    INSERT INTO @done (id, n, kind, is_check, is_over, account, conversation)
+    SELECT
+        o.id,
+        r.n,
+        r.kind,
+        CASE WHEN o.status = 'uncertain' THEN 1 ELSE 0 END,
+        CASE WHEN r.kind IN ('sent', 'failed') OR (r.kind = 'uncertain' AND r.look_ms IS NULL) THEN 1 ELSE 0 END,
+        o.account,
+        o.conversation
     FROM @result AS r
     INNER JOIN afil.outbox AS o WITH (FORCESEEK) ON o.id = r.id
-    WHERE o.status = 'sending'
+    WHERE (o.status = 'sending' OR o.check_at IS NOT NULL)
         AND o.lease_id = r.lease_id
         AND o.attempts = r.attempt
         AND NOT EXISTS (SELECT 1 FROM @result AS e WHERE e.id = r.id AND e.n < r.n);
     SET @done_count = @@ROWCOUNT;
 
+    /* A row that was read back (is_check) has had its try: what the reading found settles it, or it waits for another look. */
     UPDATE o
     SET
-        status = CASE r.kind
-            WHEN 'retry' THEN 'scheduled'
-            WHEN 'release' THEN 'queued'
-            WHEN 'hold' THEN 'queued'
+        status = CASE
+            WHEN r.kind = 'retry' THEN 'scheduled'
+            WHEN r.kind IN ('release', 'hold') THEN CASE WHEN d.is_check = 1 THEN 'uncertain' ELSE 'queued' END
             ELSE r.kind
         END,
-        attempts = CASE WHEN r.kind IN ('release', 'hold') THEN o.attempts - 1 ELSE o.attempts END,
-        turn = CASE WHEN r.kind IN ('retry', 'release', 'hold') THEN 1 END,
+        attempts = CASE WHEN r.kind IN ('release', 'hold') AND d.is_check = 0 THEN o.attempts - 1 ELSE o.attempts END,
+        turn = CASE WHEN d.is_over = 0 THEN 1 END,
         due_at = CASE WHEN r.kind = 'retry' THEN DATEADD(MILLISECOND, r.retry_ms, @now) ELSE o.due_at END,
-        completed_at = CASE WHEN r.kind IN ('sent', 'failed', 'uncertain') THEN @now END,
-        error_code = CASE WHEN r.kind = 'release' THEN o.error_code ELSE r.error_code END,
-        http_status = CASE WHEN r.kind = 'release' THEN o.http_status ELSE r.http_status END,
+        check_at = CASE
+            WHEN r.kind = 'uncertain' THEN DATEADD(MILLISECOND, r.look_ms, @now)
+            WHEN r.kind IN ('release', 'hold') AND d.is_check = 1 THEN @now
+        END,
+        unknown_since = CASE
+            WHEN r.is_unknown = 1 THEN COALESCE(o.unknown_since, o.taken_at)
+            WHEN d.is_check = 1 AND r.kind IN ('sent', 'retry', 'failed') THEN NULL
+            ELSE o.unknown_since
+        END,
+        completed_at = CASE WHEN d.is_over = 1 THEN @now END,
+        error_code = CASE
+            WHEN r.kind = 'release' OR (d.is_check = 1 AND r.kind IN ('uncertain', 'hold')) THEN o.error_code
+            ELSE r.error_code
+        END,
+        http_status = CASE
+            WHEN r.kind = 'release' OR (d.is_check = 1 AND r.kind IN ('uncertain', 'hold')) THEN o.http_status
+            ELSE r.http_status
+        END,
         lease_id = NULL,
         lease_until = NULL
     FROM afil.outbox AS o WITH (FORCESEEK)
@@ -128,7 +166,22 @@ BEGIN
     SELECT r.id, r.attempt, r.started_at, r.duration_ms, r.http_status, r.error_code, r.detail, @worker
     FROM @done AS d
     INNER JOIN @result AS r ON r.n = d.n
-    WHERE d.kind NOT IN ('release', 'hold');
+    WHERE d.kind NOT IN ('release', 'hold') AND d.is_check = 0;
+
+    IF EXISTS (SELECT 1 FROM @done WHERE is_check = 1)
+    BEGIN
+        UPDATE a
+        SET detail = LEFT(CONCAT(a.detail + N'; ', r.detail), 400)
+        FROM afil.attempt AS a WITH (FORCESEEK)
+        INNER JOIN @done AS d ON d.id = a.id
+        INNER JOIN @result AS r ON r.n = d.n AND r.attempt = a.attempt
+        WHERE d.is_check = 1 AND d.is_over = 1;
+        INSERT INTO afil.event_log (logged_at, event, detail)
+        SELECT @now, 'read_back', CONCAT(d.id, N': ', d.kind, N', ', r.detail, N' (', @worker, N')')
+        FROM @done AS d
+        INNER JOIN @result AS r ON r.n = d.n
+        WHERE d.is_check = 1 AND (d.is_over = 1 OR d.kind = 'retry');
+    END;
 
     /* The latest answer stays. An uncounted try (hold, release) may have left one at the same attempt. */
     IF EXISTS (
@@ -161,7 +214,7 @@ BEGIN
                 WHERE n.conversation = d.conversation AND n.turn = 2
             ) AS id
         FROM @done AS d
-        WHERE d.kind IN ('sent', 'failed', 'uncertain')
+        WHERE d.is_over = 1
     ) AS v
     WHERE v.id IS NOT NULL;
     UPDATE o
@@ -170,29 +223,30 @@ BEGIN
     INNER JOIN @next AS n ON n.id = o.id
     WHERE o.turn = 2;
 
-    IF EXISTS (SELECT 1 FROM @done WHERE kind = 'hold')
+    IF EXISTS (
+           SELECT 1
+           FROM @done AS d
+           INNER JOIN @result AS r ON r.n = d.n
+           LEFT JOIN afil.account AS a ON a.probe_id = d.id
+           WHERE d.kind = 'hold' OR r.http_status = 429 OR a.name IS NOT NULL
+       )
     BEGIN
-        DECLARE @held TABLE (
-            account NVARCHAR(128) NOT NULL PRIMARY KEY,
-            reason NVARCHAR(400) NULL
-        );
-        INSERT INTO @held (account, reason)
-        SELECT d.account, MAX(LEFT(CONCAT(r.error_code, N': ', r.detail), 400))
-        FROM @done AS d
-        INNER JOIN @result AS r ON r.n = d.n
-        WHERE d.kind = 'hold'
-            AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = d.account AND a.held_at IS NOT NULL)
-        GROUP BY d.account;
-        UPDATE a
-        SET held_at = @now, held_reason = h.reason
-        FROM afil.account AS a
-        INNER JOIN @held AS h ON h.account = a.name;
-        INSERT INTO afil.account (name, held_at, held_reason)
-        SELECT h.account, @now, h.reason
-        FROM @held AS h
-        WHERE NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = h.account);
-        INSERT INTO afil.event_log (logged_at, event, detail)
-        SELECT @now, 'account_held', CONCAT(h.account, N': ', h.reason, N' (', @worker, N')') FROM @held AS h;
+        SET @told = (
+                SELECT
+                    d.id,
+                    d.account,
+                    d.kind,
+                    r.http_status,
+                    CONCAT(r.error_code, N': ', r.detail) AS why,
+                    r.retry_ms AS wait_ms,
+                    r.healthy
+                FROM @done AS d
+                INNER JOIN @result AS r ON r.n = d.n
+                LEFT JOIN afil.account AS a ON a.probe_id = d.id
+                WHERE d.kind = 'hold' OR r.http_status = 429 OR a.name IS NOT NULL
+                FOR JSON PATH
+            );
+        EXEC afil.exchange_accounts @worker = @worker, @told = @told, @now = @now, @reopened = @reopened OUTPUT;
     END;
 
     /* Lists, one answer after another, so that of two answers in one hand-in the later wins. */

@@ -4,7 +4,8 @@ GO
 Rows that time moves on: leases that ran out, and scheduled rows that are due. Part of afil.exchange, inside its
 transaction and lock; at most 500 rows of each a call.
 
-A lease that ran out leaves the outcome of a send unknown; a get-method is simply asked again.
+A lease that ran out leaves the outcome of a send unknown: with 'reconcile' the conversation is read back, with 'hold' it
+is left to a person, with 'retry' it is sent again. A get-method is simply asked again.
 
 EXEC afil.exchange_sweep @worker = N'example', @now = '2026-01-01', @on_unknown = 'hold';
 
@@ -35,7 +36,7 @@ BEGIN
             attempts,
             CASE
                 WHEN method IN ('sendmessage', 'sendfile')
-                AND (@on_unknown = 'hold' OR attempts >= max_attempts) THEN 'uncertain'
+                AND (@on_unknown <> 'retry' OR attempts >= max_attempts) THEN 'uncertain'
                 WHEN attempts >= max_attempts THEN 'failed'
                 ELSE 'queued'
             END,
@@ -55,8 +56,13 @@ BEGIN
             error_code = N'LEASE_EXPIRED',
             lease_id = NULL,
             lease_until = NULL,
-            turn = CASE WHEN e.status = 'queued' THEN 1 END,
-            completed_at = CASE WHEN e.status <> 'queued' THEN @now END
+            turn = CASE WHEN e.status = 'queued' OR (e.status = 'uncertain' AND @on_unknown = 'reconcile') THEN 1 END,
+            check_at = CASE WHEN e.status = 'uncertain' AND @on_unknown = 'reconcile' THEN @now END,
+            unknown_since = COALESCE(o.unknown_since, o.taken_at),
+            completed_at = CASE
+                WHEN e.status = 'queued' OR (e.status = 'uncertain' AND @on_unknown = 'reconcile') THEN NULL
+                ELSE @now
+            END
         FROM afil.outbox AS o WITH (FORCESEEK)
         INNER JOIN @expired AS e ON e.id = o.id;
 
@@ -70,7 +76,7 @@ BEGIN
                     WHERE n.conversation = e.conversation AND n.turn = 2
                 ) AS id
             FROM @expired AS e
-            WHERE e.status <> 'queued'
+            WHERE e.status = 'failed' OR (e.status = 'uncertain' AND @on_unknown <> 'reconcile')
         ) AS v
         WHERE v.id IS NOT NULL;
         UPDATE o

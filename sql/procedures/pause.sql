@@ -33,7 +33,7 @@ BEGIN
         ELSE
         BEGIN
             UPDATE afil.account
-            SET held_at = SYSUTCDATETIME(), held_reason = @reason
+            SET held_at = SYSUTCDATETIME(), held_reason = @reason, tripped_at = NULL, probe_at = NULL, probe_id = NULL
             WHERE name = @account;
             IF @@ROWCOUNT = 0
                 INSERT INTO afil.account (name, held_at, held_reason)

@@ -1,13 +1,13 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Take requests of a held account again, after its credentials have been mended.
+Take requests of a held account again, after its credentials have been mended; or of one whose breaker is open.
 
 Inside a caller's transaction it is part of that, and an error ends it.
 
 EXEC afil.release_account @account = N'default';
 
-Returns  a row: released bit, 0 when the account was not held; 0
+Returns  a row: released bit, 0 when the account was open; 0
 Errors   51001 @account is missing or too long; 51010 another session holds the queue
 Grants   afil_operator
 */
@@ -15,8 +15,7 @@ CREATE OR ALTER PROCEDURE afil.release_account @account NVARCHAR(4000)
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    SET TRANSACTION ISOLATION LEVEL READ COMMITTED; /* for READPAST */
-    DECLARE @released BIT = 0, @found INT = 1;
+    DECLARE @released BIT = 0;
     IF @account IS NULL OR LEN(@account) NOT BETWEEN 1 AND 128
         THROW 51001, '@account must be the name of an account, 1 to 128 characters long: afil.held_accounts lists those held', 1;
 
@@ -24,8 +23,8 @@ BEGIN
         BEGIN TRANSACTION;
         EXEC afil.lock_line;
         UPDATE afil.account
-        SET held_at = NULL, held_reason = NULL
-        WHERE name = @account AND held_at IS NOT NULL;
+        SET held_at = NULL, held_reason = NULL, tripped_at = NULL, probe_at = NULL, probe_id = NULL, rest_until = NULL
+        WHERE name = @account AND COALESCE(held_at, tripped_at) IS NOT NULL;
         IF @@ROWCOUNT > 0
         BEGIN
             SET @released = 1;
@@ -33,24 +32,6 @@ BEGIN
             VALUES (SYSUTCDATETIME(), 'account_released', CONCAT(@account, N' (', SUSER_SNAME(), N')'));
         END;
         COMMIT TRANSACTION;
-
-        /* Back in line, a batch at a time in id order, so that a long queue does not stop the workers. */
-        WHILE @found > 0
-        BEGIN
-            BEGIN TRANSACTION;
-            EXEC afil.lock_line;
-            UPDATE o
-            SET turn = 0
-            FROM afil.outbox AS o WITH (FORCESEEK)
-            INNER JOIN (
-                SELECT TOP (500) id
-                FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
-                WHERE status = 'queued' AND turn = 3 AND account = @account
-                ORDER BY id
-            ) AS r ON r.id = o.id;
-            SET @found = @@ROWCOUNT;
-            COMMIT TRANSACTION;
-        END;
     END TRY
     BEGIN CATCH
         IF XACT_STATE() <> 0

@@ -71,7 +71,9 @@ BEGIN
                 max_attempts = o.attempts + @tries,
                 completed_at = NULL,
                 error_code = NULL,
-                http_status = NULL
+                http_status = NULL,
+                check_at = NULL,
+                lease_id = NULL
             FROM afil.outbox AS o WITH (FORCESEEK)
             INNER JOIN @row AS r ON r.id = o.id;
             SET @requeued = @requeued + @found;

@@ -18,7 +18,7 @@ CREATE OR ALTER PROCEDURE afil.resolve
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @status VARCHAR(10), @fault NVARCHAR(2000), @tries INT;
+    DECLARE @status VARCHAR(10), @conversation NVARCHAR(460), @fault NVARCHAR(2000), @tries INT;
     IF @outcome IS NULL OR @outcome NOT IN ('arrived', 'send again')
         THROW 51001, '@outcome is not one of arrived, send again', 1;
     SELECT @tries = CAST(value AS INT) FROM afil.setting WHERE name = 'max_attempts';
@@ -26,7 +26,7 @@ BEGIN
     BEGIN TRY
         BEGIN TRANSACTION;
         EXEC afil.lock_line;
-        SELECT @status = status FROM afil.outbox WHERE id = @id;
+        SELECT @status = status, @conversation = conversation FROM afil.outbox WHERE id = @id;
         IF @status IS NULL OR @status <> 'uncertain'
         BEGIN
             SET @fault = CONCAT(
@@ -43,9 +43,22 @@ BEGIN
             turn = CASE WHEN @outcome = 'arrived' THEN NULL ELSE 0 END,
             due_at = CASE WHEN @outcome = 'arrived' THEN due_at ELSE SYSUTCDATETIME() END,
             max_attempts = CASE WHEN @outcome = 'arrived' THEN max_attempts ELSE attempts + @tries END,
-            completed_at = CASE WHEN @outcome = 'arrived' THEN completed_at END,
-            error_code = NULL
+            completed_at = CASE WHEN @outcome = 'arrived' THEN COALESCE(completed_at, SYSUTCDATETIME()) END,
+            error_code = NULL,
+            check_at = NULL,
+            lease_id = NULL,
+            unknown_since = CASE WHEN @outcome = 'send again' THEN unknown_since END
         WHERE id = @id;
+        /* While it was being read back, its conversation waited. */
+        IF @outcome = 'arrived'
+            UPDATE afil.outbox
+            SET turn = 0
+            WHERE id = (
+                    SELECT MIN(n.id)
+                    FROM afil.outbox AS n WITH (READPAST, READCOMMITTEDLOCK)
+                    WHERE n.conversation = @conversation AND n.turn = 2
+                )
+                AND NOT EXISTS (SELECT 1 FROM afil.outbox AS f WHERE f.conversation = @conversation AND f.turn = 1);
         INSERT INTO afil.event_log (logged_at, event, detail)
         VALUES (SYSUTCDATETIME(), 'resolved', CONCAT(@id, N': ', @outcome, N' (', SUSER_SNAME(), N')'));
         COMMIT TRANSACTION;

@@ -16,8 +16,7 @@ BEGIN
     SET NOCOUNT ON;
     DECLARE @until DATETIME2(3) = DATEADD(MILLISECOND, @wait_ms, SYSUTCDATETIME()), @code INT;
     DECLARE @pause CHAR(12) = '00:00:00.050', @tries INT = 0;
-    WHILE SYSUTCDATETIME() < @until
-          AND EXISTS (SELECT 1 FROM afil.outbox WHERE id = @id AND status IN ('queued', 'scheduled', 'sending'))
+    WHILE SYSUTCDATETIME() < @until AND EXISTS (SELECT 1 FROM afil.outbox WHERE id = @id AND completed_at IS NULL)
     BEGIN
         /* A quick answer is seen at once; one that takes long is asked for twice a second. */
         SET @tries = @tries + 1;

@@ -35,6 +35,7 @@ SELECT
     http_status,
     dedup_key,
     notification,
+    check_at,
     status AS sent_status,
     created_at AS send_request_date,
     created_by AS send_request_user,

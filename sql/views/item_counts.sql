@@ -12,23 +12,17 @@ Grants   afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.item_counts
 AS
-SELECT status, COUNT_BIG(*) AS items, MIN(due_at) AS oldest_due_at
-FROM afil.outbox
-WHERE status = 'queued'
-GROUP BY status
-UNION ALL
-SELECT status, COUNT_BIG(*) AS items, MIN(due_at) AS oldest_due_at
-FROM afil.outbox
-WHERE status = 'scheduled'
-GROUP BY status
-UNION ALL
-SELECT status, COUNT_BIG(*) AS items, MIN(due_at) AS oldest_due_at
-FROM afil.outbox
-WHERE status = 'sending'
-GROUP BY status
-UNION ALL
-SELECT status, COUNT_BIG(*) AS items, NULL AS oldest_due_at
-FROM afil.outbox
-WHERE completed_at IS NOT NULL
-GROUP BY status;
+SELECT c.status, SUM(c.items) AS items, MIN(c.due_at) AS oldest_due_at
+FROM (
+    SELECT status, COUNT_BIG(*) AS items, MIN(due_at) AS due_at FROM afil.outbox WHERE status = 'queued' GROUP BY status
+    UNION ALL
+    SELECT status, COUNT_BIG(*), MIN(due_at) FROM afil.outbox WHERE status = 'scheduled' GROUP BY status
+    UNION ALL
+    SELECT status, COUNT_BIG(*), MIN(due_at) FROM afil.outbox WHERE status = 'sending' GROUP BY status
+    UNION ALL
+    SELECT status, COUNT_BIG(*), NULL FROM afil.outbox WHERE check_at IS NOT NULL GROUP BY status
+    UNION ALL
+    SELECT status, COUNT_BIG(*), NULL FROM afil.outbox WHERE completed_at IS NOT NULL GROUP BY status
+) AS c
+GROUP BY c.status;
 GO

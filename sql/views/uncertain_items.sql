@@ -1,7 +1,8 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Sends of which nobody can say whether they took effect; afil.resolve settles one. Columns as in afil.all_items.
+Sends of which nobody can say whether they took effect, left to a person: afil.resolve settles one. Those that a worker
+is still to read back are in afil.unsent_items. Columns as in afil.all_items.
 
 SELECT TOP (10) id, destination, error_code, completed_at FROM afil.uncertain_items ORDER BY id DESC;
 

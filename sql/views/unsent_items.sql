@@ -1,8 +1,8 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Requests still on their way: queued, scheduled or sending. Columns as in afil.all_items. Three branches, so that each
-reads its own index.
+Requests still on their way: queued, scheduled, sending, or uncertain and about to be read back. Columns as in
+afil.all_items. A branch for each, so that each reads its own index.
 
 SELECT TOP (10) id, destination, status, due_at FROM afil.unsent_items ORDER BY id;
 
@@ -16,5 +16,7 @@ SELECT * FROM afil.all_items WHERE status = 'queued'
 UNION ALL
 SELECT * FROM afil.all_items WHERE status = 'scheduled'
 UNION ALL
-SELECT * FROM afil.all_items WHERE status = 'sending';
+SELECT * FROM afil.all_items WHERE status = 'sending'
+UNION ALL
+SELECT * FROM afil.all_items WHERE check_at IS NOT NULL;
 GO
