@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -25,12 +26,19 @@ DEFAULT_ACCOUNT = "default"
 
 
 class AccountSettings(BaseModel):
-    """Credentials of one account of the chat API."""
+    """One account of the chat API: its credentials, and its limit.
+
+    Attributes:
+        rate: Requests a second, all workers together; None is no limit.
+        burst: Requests that may go at once after a pause; None is one second's worth.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     user: str = Field(min_length=1)
     password: SecretStr = Field(min_length=1)
+    rate: float | None = Field(default=None, gt=0, le=10_000)
+    burst: float | None = Field(default=None, ge=1, le=10_000)
 
 
 class Settings(BaseModel):
@@ -47,7 +55,14 @@ class Settings(BaseModel):
         connect_timeout: Seconds to wait for a connection to the API.
         read_timeout: Seconds to wait for its answer.
         grace_seconds: Seconds that calls in flight get when the worker is stopped.
-        on_unknown: "hold" leaves a send with an unknown outcome to a person, "retry" repeats it.
+        rate, burst: Limit of the account "default", see AccountSettings.
+        account_concurrency: Calls at a time that one account may have; None is all of `concurrency` with one account
+            in the settings, three quarters with more, so that a slow account leaves senders to the others.
+        on_unknown: What becomes of a send of which nobody can say whether it took effect: "reconcile" reads the
+            conversation back, "hold" leaves it to a person, "retry" repeats it.
+        read_back_after: Seconds until such a conversation is first read.
+        read_back_settle: Seconds within which the API lists what it accepted.
+        api_time_zone: Time zone of the API's times, as in Europe/Madrid.
         worker_name: How the worker appears in the database; None is host and process id.
         allow_http: Permit an api_url with http:// on another machine, where the password can be read on the way.
         ca_bundle: File of certificates to trust in place of the usual ones.
@@ -67,7 +82,13 @@ class Settings(BaseModel):
     connect_timeout: float = Field(5.0, gt=0, le=300)
     read_timeout: float = Field(60.0, gt=0, le=600)
     grace_seconds: float = Field(30.0, ge=0, le=600)
-    on_unknown: Literal["hold", "retry"] = "hold"
+    rate: float | None = Field(default=None, gt=0, le=10_000)
+    burst: float | None = Field(default=None, ge=1, le=10_000)
+    account_concurrency: int | None = Field(default=None, ge=1, le=256)
+    on_unknown: Literal["reconcile", "hold", "retry"] = "reconcile"
+    read_back_after: float = Field(15.0, ge=0.1, le=3600)
+    read_back_settle: float = Field(300.0, ge=0.1, le=86_400)
+    api_time_zone: str = "UTC"
     worker_name: str | None = Field(None, min_length=1, max_length=128)
     allow_http: bool = False
     ca_bundle: Path | None = None
@@ -84,6 +105,15 @@ class Settings(BaseModel):
             raise ValueError("it may hold neither credentials nor a query: use AFILSQL_USER and AFILSQL_PASSWORD")
         return value
 
+    @field_validator("api_time_zone")
+    @classmethod
+    def _is_time_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError):
+            raise ValueError("there is no such time zone: write one as in Europe/Madrid") from None
+        return value
+
     @field_validator("ca_bundle")
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
@@ -95,6 +125,14 @@ class Settings(BaseModel):
     @classmethod
     def _in_small_letters(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @property
+    def share(self) -> int:
+        """Calls at a time that one account may have."""
+        if self.account_concurrency is not None:
+            return min(self.account_concurrency, self.concurrency)
+        single = len(self.accounts) + bool(self.user and DEFAULT_ACCOUNT not in self.accounts) <= 1
+        return self.concurrency if single else max(1, self.concurrency * 3 // 4)
 
     def credentials(self, account: str) -> AccountSettings:
         """Return the credentials of an account; "default" falls back to `user` and `password`.

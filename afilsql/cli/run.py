@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from afilsql.api.client import AfilnetClient
     from afilsql.config import Settings
     from afilsql.delivery.events import Event
+    from afilsql.delivery.limits import Rate
     from afilsql.delivery.worker import Until
 
 
@@ -75,6 +77,7 @@ def worker(
 ) -> None:
     """Deliver what is queued until stopped (SIGTERM, Ctrl+C)."""
     from afilsql import logs
+    from afilsql.delivery.caller import ReadBackSettings
     from afilsql.delivery.worker import Worker
 
     if drain and once:
@@ -99,6 +102,11 @@ def worker(
                 lease_seconds=settings.lease_seconds,
                 grace_seconds=settings.grace_seconds,
                 on_unknown=settings.on_unknown,
+                read_back=ReadBackSettings(
+                    settings.read_back_after, settings.read_back_settle, ZoneInfo(settings.api_time_zone)
+                ),
+                share=settings.share,
+                rates=_rates(settings),
                 on_event=on_event,
             )
             _stop_on_signals(made.stop)
@@ -138,6 +146,17 @@ def sandbox(
         print(f"The sandbox listens at {url} for user '{user}'. Ctrl+C ends it.", flush=True)
 
     serve(port, host, ready=ready, accounts={user: password}, latency=latency, rate_limit=rate_limit)
+
+
+def _rates(settings: Settings) -> dict[str, Rate]:
+    """Return the limits of the accounts that have one."""
+    from afilsql.config import DEFAULT_ACCOUNT
+    from afilsql.delivery.limits import Rate
+
+    found = {name: Rate(a.rate, a.burst) for name, a in settings.accounts.items() if a.rate is not None}
+    if settings.rate is not None and DEFAULT_ACCOUNT not in found:
+        found[DEFAULT_ACCOUNT] = Rate(settings.rate, settings.burst)
+    return found
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

@@ -66,6 +66,50 @@ class AccountHeld:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """The conversation of an uncertain send was read.
+
+    Attributes:
+        kind: What becomes of the row: sent, retry (it is sent again), failed (no try is left), uncertain.
+        detail: Why, in one line.
+        final: False when it is looked at again.
+    """
+
+    id: int
+    account: str
+    kind: ResultKind
+    detail: str | None
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """Most calls of an account failed: nothing is taken of it for a while, then one request is tried.
+
+    Attributes:
+        failures: Of the latest `calls`, those that failed.
+        rest_seconds: Until the first is tried.
+    """
+
+    account: str
+    failures: int
+    calls: int
+    rest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """A request of a closed account (held, or its breaker open) went through: its rows are taken again.
+
+    Attributes:
+        after_seconds: How long it was closed.
+    """
+
+    account: str
+    after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseLost:
     """A row's lease ran out before its call began or before its result was handed in."""
 
@@ -91,7 +135,19 @@ class Stopping:
     in_flight: int
 
 
-Event = Claimed | Delivered | DatabaseLost | DatabaseBack | AccountHeld | LeaseLost | ResultRefused | Stopping
+Event = (
+    Claimed
+    | Delivered
+    | ReadBack
+    | DatabaseLost
+    | DatabaseBack
+    | AccountHeld
+    | BreakerOpened
+    | BreakerClosed
+    | LeaseLost
+    | ResultRefused
+    | Stopping
+)
 
 
 def ignore(event: Event) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from afilsql.delivery import events
 from afilsql.delivery.events import Event
 from afilsql.delivery.leases import Leases
+from afilsql.delivery.limits import Limits
 from afilsql.delivery.policy import one_line
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Exchanged, OnUnknown, Outbox, Result, ResultKind
@@ -50,6 +51,7 @@ class Handover:
         name: How the worker appears in the database.
         lease_seconds: How long a row stays this worker's without renewal.
         on_unknown: What becomes of sends whose lease ran out.
+        limits: How much is taken of each account.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
 
@@ -66,6 +68,7 @@ class Handover:
         name: str,
         lease_seconds: int,
         on_unknown: OnUnknown,
+        limits: Limits,
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
     ) -> None:
@@ -76,6 +79,7 @@ class Handover:
         self._name = name
         self._lease_seconds = lease_seconds
         self._on_unknown = on_unknown
+        self._limits = limits
         self._on_event = on_event
         self._monotonic = monotonic
         self._ever_exchanged = False
@@ -125,7 +129,12 @@ class Handover:
             renew=renew,
             lease_seconds=self._lease_seconds,
             on_unknown=self._on_unknown,
+            room=self._limits.share,
+            limits=self._limits.now(),
         )
+        self._limits.told()
+        for account, seconds in answer.reopened:
+            self._on_event(events.BreakerClosed(account, seconds))
         self.leases.renewed(renew, began)
         self._note_taken(results, set(answer.lost))
         return answer

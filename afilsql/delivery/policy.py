@@ -4,13 +4,15 @@ Pure: the outcome, the try's number and a source of randomness go in, a decision
 
 outcome            get-methods               sends
 Reply              Sent                      Sent
-NotSent            Retry, at last Failed     Retry, at last Failed
+NotSent            Retry, at last Failed     Retry, at last Failed; of a probe Release
 DeliveryUnknown    Retry, at last Failed     Uncertain; with on_unknown=retry Retry, at last Uncertain
 CredentialsRefused HoldAccount               HoldAccount
 ConfigError        HoldAccount               HoldAccount
 Refused            Failed                    Failed
 InvalidParameter   Failed                    Failed
 anything else      Failed                    Uncertain
+
+With on_unknown=reconcile an Uncertain row is read back, and `after_reading` decides.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from afilsql.api.reply import Reply
+from afilsql.delivery.reconcile import Verdict
 from afilsql.errors import ApiError, ConfigError, CredentialsRefused, InvalidParameter, NotSent, Refused
 from afilsql.outbox.base import OnUnknown
 
@@ -52,7 +55,18 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """The message may have gone out: a person decides, since repeating could send it twice."""
+    """The message may have gone out.
+
+    Attributes:
+        look_in: Seconds until its conversation is read back; None leaves it to a person.
+    """
+
+    look_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Put it back, the try not counted: the account is closed, and it is not the row's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,7 @@ _CODE_OF: dict[type[ApiError], str] = {
     CredentialsRefused: "CREDENTIALS_REFUSED",
 }
 
-Decision = Sent | Retry | Failed | Uncertain | HoldAccount
+Decision = Sent | Retry | Failed | Uncertain | Release | HoldAccount
 
 
 def decide(
@@ -78,6 +92,8 @@ def decide(
     max_attempts: int,
     on_unknown: OnUnknown,
     random: Callable[[], float],
+    look_after: float = 15.0,
+    probe: bool = False,
 ) -> Decision:
     """Decide what becomes of a row.
 
@@ -88,7 +104,10 @@ def decide(
         max_attempts: Tries the row may have.
         on_unknown: What a send does when nobody knows whether it went out.
         random: Returns numbers in [0, 1).
+        look_after: Seconds until an uncertain send is read back.
+        probe: The row tried a closed account.
     """
+    uncertain = Uncertain(look_after if on_unknown == "reconcile" else None)
     match outcome:
         case Reply():
             return Sent()
@@ -96,19 +115,66 @@ def decide(
             return HoldAccount()
         case Refused() | InvalidParameter():
             return Failed()
+        case NotSent() if probe:
+            return Release()
         case NotSent():
             exhausted: Decision = Failed()
         case ApiError() if not is_send:
             exhausted = Failed()
         case ApiError() if on_unknown == "retry":
-            exhausted = Uncertain()
+            exhausted = uncertain
         case ApiError():
-            return Uncertain()
+            return uncertain
         case _:
-            return Uncertain() if is_send else Failed()
+            return uncertain if is_send else Failed()
     if attempt >= max_attempts:
         return exhausted
     return Retry(wait(attempt, outcome.retry_after, random))
+
+
+def after_reading(verdict: Verdict, *, attempt: int, max_attempts: int, look_in: float | None) -> Decision:
+    """Decide what becomes of an uncertain send once its conversation has been read.
+
+    Args:
+        verdict: What the conversation says.
+        attempt: Number of the try in doubt, from 1.
+        max_attempts: Tries the row may have.
+        look_in: Seconds until the next look; None when there is none.
+    """
+    match verdict.outcome:
+        case "arrived":
+            return Sent()
+        case "absent":
+            return Retry(0.0) if attempt < max_attempts else Failed()
+        case _:
+            return Uncertain(look_in)
+
+
+def holds_account(outcome: Reply | Exception) -> bool:
+    """Return True when the account is to be held: its credentials are missing or refused."""
+    return isinstance(outcome, CredentialsRefused | ConfigError)
+
+
+def is_unknown(outcome: Reply | Exception) -> bool:
+    """Return True when nobody can say whether the call took effect."""
+    return not isinstance(outcome, Reply | Refused | NotSent | ConfigError | InvalidParameter)
+
+
+def is_healthy(outcome: Reply | Exception) -> bool | None:
+    """Return whether the API and the account work, as far as this outcome shows; None when it shows nothing."""
+    match outcome:
+        case Reply():
+            return True
+        case CredentialsRefused() | ConfigError():
+            return False
+        case Refused():
+            return True
+        case NotSent() if outcome.status == 429:  # it works, and says when
+            return None
+        case ApiError():
+            return False
+        case _:
+            return None
 
 
 def wait(attempt: int, retry_after: float | None, random: Callable[[], float]) -> float:

@@ -5,26 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from queue import SimpleQueue
-from typing import Any
 
-from afilsql.api.client import AfilnetClient
-from afilsql.api.methods import METHODS
-from afilsql.api.reply import Reply
-from afilsql.delivery import policy
-from afilsql.errors import ApiError, ConfigError, NotSent
-from afilsql.outbox.base import Claim, OnUnknown, Result, ResultKind
-
-ClientFor = Callable[[str], AfilnetClient]
-
-_KINDS: dict[type[policy.Decision], ResultKind] = {
-    policy.Sent: "sent",
-    policy.Retry: "retry",
-    policy.Failed: "failed",
-    policy.Uncertain: "uncertain",
-    policy.HoldAccount: "hold",
-}
+from afilsql.outbox.base import Claim, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,100 +22,6 @@ class Done:
     claim: Claim
     result: Result | None
     lapsed: bool = False
-
-
-class Caller:
-    """Makes the call of one claim. Safe to use from many threads.
-
-    Args:
-        client_for: Gives the client of an account; called once per account that has one.
-        on_unknown: What a send does when nobody knows whether it went out.
-        clock: The time now (UTC).
-        monotonic: Seconds that never go back.
-        random: Returns numbers in [0, 1).
-    """
-
-    def __init__(
-        self,
-        client_for: ClientFor,
-        *,
-        on_unknown: OnUnknown,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        random: Callable[[], float],
-    ) -> None:
-        self._client_for = client_for
-        self._on_unknown = on_unknown
-        self._clock = clock
-        self._monotonic = monotonic
-        self._random = random
-        self._clients: dict[str, AfilnetClient] = {}
-        self._lock = threading.Lock()
-
-    def deliver(self, claim: Claim) -> Result:
-        """Call the API for this claim and say what became of it. Raises nothing."""
-        spec = METHODS.get(claim.method)
-        started_at, began = self._clock(), self._monotonic()
-        rows: list[dict[str, Any]] = []
-        outcome: Reply | Exception
-        try:
-            outcome = self._client(claim.account).call(claim.method, claim.parameters)
-            if spec is not None and spec.returns:
-                rows = outcome.dicts()
-        except Exception as error:  # noqa: BLE001 - one bad row must never end a sender
-            outcome = error
-        duration_ms = round((self._monotonic() - began) * 1000)
-        decision = policy.decide(
-            outcome,
-            is_send=spec is None or spec.is_send,
-            attempt=claim.attempt,
-            max_attempts=claim.max_attempts,
-            on_unknown=self._on_unknown,
-            random=self._random,
-        )
-        sent = isinstance(decision, policy.Sent)
-        return Result(
-            id=claim.id,
-            lease_id=claim.lease_id,
-            attempt=claim.attempt,
-            kind=_KINDS[type(decision)],
-            started_at=started_at,
-            duration_ms=max(0, duration_ms),
-            http_status=_http_status(outcome),
-            error_code=policy.code_of(outcome),
-            detail=policy.detail_of(outcome),
-            body=_body(outcome),
-            retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
-            rows=rows if sent else (),
-            kind_of_rows=spec.returns if sent and spec is not None else None,
-        )
-
-    def _client(self, account: str) -> AfilnetClient:
-        with self._lock:
-            client = self._clients.get(account)
-            if client is None:
-                try:
-                    client = self._client_for(account)
-                except ConfigError:
-                    raise
-                except Exception as error:
-                    raise NotSent(
-                        f"no client for the account '{account}': unexpected {type(error).__name__}", code="INTERNAL"
-                    ) from error
-                self._clients[account] = client
-            return client
-
-
-def _http_status(outcome: Reply | Exception) -> int | None:
-    if isinstance(outcome, Reply):
-        return outcome.http_status
-    return outcome.status if isinstance(outcome, ApiError) else None
-
-
-def _body(outcome: Reply | Exception) -> str | None:
-    if isinstance(outcome, Reply):
-        return outcome.text
-    return (outcome.body or None) if isinstance(outcome, ApiError) else None
 
 
 class SenderPool:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import random as _random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Literal
 
 from afilsql.delivery import events
+from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
-from afilsql.delivery.senders import Caller, ClientFor, Done, SenderPool
+from afilsql.delivery.limits import Limits, Rate
+from afilsql.delivery.senders import Done, SenderPool
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Outbox, Result
 
@@ -31,6 +33,8 @@ LINGER = 0.015
 IDLE_FIRST, IDLE_LAST = 0.1, 2.0
 OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
 HEARTBEAT = 10.0
+#: Seconds until an account whose breaker opened is first tried; the outbox doubles it, up to 60.
+TRIPPED = 5.0
 #: Seconds between two purges of what the retention settings no longer keep, and between batches of one.
 TIDY, TIDY_AGAIN = 60.0, 1.0
 
@@ -51,6 +55,9 @@ class Worker:
         lease_seconds: How long a row stays this worker's without renewal.
         grace_seconds: How long calls in flight may take to end once the worker is stopped.
         on_unknown: What a send does when nobody knows whether it went out.
+        read_back: How that is found out with on_unknown "reconcile".
+        share: Calls at a time that one account may have, so that a slow one leaves senders to the others; None is all.
+        rates: Requests a second by account name.
         clock: The time now (UTC).
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
@@ -66,7 +73,10 @@ class Worker:
         concurrency: int = 32,
         lease_seconds: int = 120,
         grace_seconds: float = 30.0,
-        on_unknown: OnUnknown = "hold",
+        on_unknown: OnUnknown = "reconcile",
+        read_back: ReadBackSettings | None = None,
+        share: int | None = None,
+        rates: Mapping[str, Rate] | None = None,
         clock: Callable[[], datetime] = utcnow,
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
@@ -79,13 +89,22 @@ class Worker:
         self._random = random
         self._on_event = on_event
         self._monotonic = monotonic
-        self._caller = Caller(client_for, on_unknown=on_unknown, clock=clock, monotonic=monotonic, random=random)
+        self._caller = Caller(
+            client_for,
+            on_unknown=on_unknown,
+            read_back=read_back or ReadBackSettings(),
+            clock=clock,
+            monotonic=monotonic,
+            random=random,
+        )
+        self._limits = Limits(share or concurrency, rates or {}, monotonic)
         self._outbox = outbox
         self._handover = Handover(
             outbox,
             name=name,
             lease_seconds=lease_seconds,
             on_unknown=on_unknown,
+            limits=self._limits,
             on_event=on_event,
             monotonic=monotonic,
         )
@@ -174,6 +193,7 @@ class Worker:
         self._on_event(events.Claimed(tuple(claim.id for claim in claims)))
         for claim in claims:
             self._in_flight.add((claim.id, claim.attempt))
+            self._limits.begin(claim.account)
             self._handover.leases.add(claim.lease_id, exchange_began)
             self._pool.submit(claim, exchange_began + self._lease_seconds * 2 / 3)
 
@@ -181,6 +201,9 @@ class Worker:
         claim, result = done.claim, done.result
         self._in_flight.discard((claim.id, claim.attempt))
         self._handover.leases.remove(claim.lease_id)
+        trip = self._limits.end(claim.account, None if result is None or claim.probe else result.healthy)
+        if trip is not None:
+            self._on_event(events.BreakerOpened(trip.account, trip.failures, trip.calls, TRIPPED))
         if result is None:
             if done.lapsed:
                 self._on_event(events.LeaseLost(claim.id))
@@ -190,14 +213,9 @@ class Worker:
             )
             return
         self._handover.finished.append(result)
-        code, detail = result.error_code, result.detail
-        self._on_event(
-            events.Delivered(
-                claim.id, claim.account, claim.method, claim.attempt, result.kind, code, detail, result.duration_ms
-            )
-        )
+        self._on_event(_event_of(claim, result))
         if result.kind == "hold":
-            self._on_event(events.AccountHeld(claim.account, code, detail))
+            self._on_event(events.AccountHeld(claim.account, result.error_code, result.detail))
 
     def _collect(self, timeout: float, *, early: bool = True) -> None:
         """Wait until calls end, `timeout` seconds at most, or until stopped.
@@ -256,3 +274,19 @@ class Worker:
 
     def _jitter(self, seconds: float) -> float:
         return seconds * (0.5 + self._random() / 2)
+
+
+def _event_of(claim: Claim, result: Result) -> Event:
+    if claim.check is not None:
+        final = result.look_in is None and result.kind != "hold"
+        return events.ReadBack(claim.id, claim.account, result.kind, result.detail, final)
+    return events.Delivered(
+        claim.id,
+        claim.account,
+        claim.method,
+        claim.attempt,
+        result.kind,
+        result.error_code,
+        result.detail,
+        result.duration_ms,
+    )

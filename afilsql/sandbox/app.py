@@ -4,9 +4,10 @@
     GET  /received?since=N    calls accepted after the Nth, oldest first, as a JSON list; &limit=M cuts it
     GET  /health              {"status": "ok", "received": how many calls were accepted}
 
-Switches of Sandbox: accounts, channels, latency, rate_limit, fail_rate, fault, seed. A message whose text
-holds [sandbox:503], [sandbox:429], [sandbox:500], [sandbox:close] or [sandbox:html] meets that fault on
-its first try and is accepted from the second on. A call that meets a fault is not carried out.
+Switches of Sandbox: accounts, channels, latency, rate_limit, fail_rate, fault, seed, list_delay, list_latest. A
+message whose text holds [sandbox:503], [sandbox:429], [sandbox:500], [sandbox:close], [sandbox:html] or
+[sandbox:lost] meets that fault on its first try and is accepted from the second on. A call that meets a fault is not
+carried out, but for `lost`, where only the answer is missing.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ class Sandbox:
         latency: Seconds between carrying out a call and answering it.
         rate_limit: Calls a second each user may make; beyond it 429 with Retry-After. None is no limit.
         fail_rate: Share of calls that fail by chance, 0 to 1.
-        fault: What those meet: 503, 429, 500, close or html.
+        fault: What those meet: 503, 429, 500, close, html or lost.
         seed: Of the chance; the same seed and calls meet the same faults.
+        list_delay: Seconds until a message that was sent is listed.
+        list_latest: Messages of a chat that getmessages lists at most, the latest.
         clock: The time (UTC) of messages and accepted calls.
 
     Raises:
@@ -66,11 +69,13 @@ class Sandbox:
         fail_rate: float = 0.0,
         fault: FaultKind = "503",
         seed: int | None = None,
+        list_delay: float = 0.0,
+        list_latest: int | None = None,
         clock: Clock = utcnow,
     ) -> None:
         _check_switches(latency, rate_limit, fail_rate, fault)
         self.latency = latency
-        self._state = State(accounts, channels, clock)
+        self._state = State(accounts, channels, clock, list_delay=list_delay, list_latest=list_latest)
         chance = random.Random(seed)  # noqa: S311 - no secrets here
         self._faults = Faults(rate_limit, fail_rate, fault, chance.random)
         self._clock = clock
@@ -101,6 +106,10 @@ class Sandbox:
         if code is not None:
             return _json({"status": "ERROR", "error": code})
         fault = self._faults.strikes(parameters)
+        if fault == "lost":
+            self._state.perform(parameters)
+            self._note(parameters)
+            return _BrokenResponse()
         if fault is not None:
             return _fault_response(fault, 1)
         rows = self._state.perform(parameters)

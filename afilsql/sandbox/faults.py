@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast, get_args
 
 #: 503, 429 and 500 are HTTP statuses; close breaks the connection in the middle of the answer; html
-#: answers 200 with a web page. In every case the call has not been carried out.
-FaultKind = Literal["503", "429", "500", "close", "html"]
+#: answers 200 with a web page; in each of these the call has not been carried out. lost carries it out and then breaks
+#: the connection, so that the caller cannot tell it from close.
+FaultKind = Literal["503", "429", "500", "close", "html", "lost"]
 FAULT_KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 _MARKER = re.compile(r"\[sandbox:(" + "|".join(FAULT_KINDS) + r")\]")
@@ -20,7 +21,7 @@ _REMEMBERED = 10_000
 class Faults:
     """Decides which calls fail.
 
-    A message whose text holds `[sandbox:503]` (or :429, :500, :close, :html) meets that fault on its
+    A message whose text holds `[sandbox:503]` (or :429, :500, :close, :html, :lost) meets that fault on its
     first try and is accepted from the second on; so a demonstration can show one retry at will.
 
     Args:

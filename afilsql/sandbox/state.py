@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,6 +69,8 @@ class State:
         accounts: Users to passwords; None accepts any user with any password.
         channels: (platform, platformid, name) of each channel.
         clock: The time (UTC) messages are dated with.
+        list_delay: Seconds until a message that was sent is listed.
+        list_latest: Messages of a chat that getmessages lists at most, the latest; None lists all.
     """
 
     def __init__(
@@ -76,7 +78,12 @@ class State:
         accounts: Mapping[str, str] | None,
         channels: Iterable[tuple[str, str, str]] = DEFAULT_CHANNELS,
         clock: Clock = utcnow,
+        *,
+        list_delay: float = 0.0,
+        list_latest: int | None = None,
     ) -> None:
+        self._list_delay = timedelta(seconds=list_delay)
+        self._list_latest = list_latest
         self._accounts = accounts
         self._channels: dict[_Channel, str] = {(platform, id): name for platform, id, name in channels}
         self._clock = clock
@@ -107,7 +114,10 @@ class State:
             return [_public(history[-1]) for key, history in chats.items() if key[:2] == channel]
         history = chats[_chat_key(parameters)]
         if method.name == "getmessages":
-            return [_public(message) for message in history]
+            before = self._clock() - self._list_delay
+            listed = [m for m in history if not m["sent"] or m["datetime"] <= before]
+            latest = len(listed) if self._list_latest is None else self._list_latest
+            return [_public(message) for message in listed[max(0, len(listed) - latest) :]]
         return [_public(message, sent_as="issent") for message in history if message["unread"]]
 
     def _account_fault(self, parameters: Mapping[str, str]) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Result
+from afilsql.outbox.base import Claim, Exchanged, Limit, OnUnknown, Result
 
 CHAT = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
 
@@ -57,6 +57,8 @@ class FakeOutbox:
         renew: Sequence[UUID] = (),
         lease_seconds: int = 120,
         on_unknown: OnUnknown = "hold",
+        room: int | None = None,
+        limits: Sequence[Limit] = (),
     ) -> Exchanged:
         self.fail(results)
         with self._lock:

@@ -1,0 +1,195 @@
+"""One claim, one call: send it, or read its conversation back; the outcome becomes a Result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from afilsql.api.client import AfilnetClient
+from afilsql.api.methods import METHODS
+from afilsql.api.reply import Reply
+from afilsql.delivery import policy, reconcile
+from afilsql.errors import ApiError, ConfigError, NotSent, Refused
+from afilsql.outbox.base import Check, Claim, OnUnknown, Result, ResultKind
+
+ClientFor = Callable[[str], AfilnetClient]
+
+#: An uncertain send whose conversation cannot be read is left to a person after this long.
+READ_BACK_LIMIT = timedelta(hours=24)
+#: Seconds until a conversation is read again when a reading failed.
+READ_AGAIN = 30.0
+
+_KINDS: dict[type[policy.Decision], ResultKind] = {
+    policy.Sent: "sent",
+    policy.Retry: "retry",
+    policy.Failed: "failed",
+    policy.Uncertain: "uncertain",
+    policy.Release: "release",
+    policy.HoldAccount: "hold",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBackSettings:
+    """How uncertain sends are read back.
+
+    Attributes:
+        after: Seconds after the try until the first look.
+        settle: Seconds within which the API lists what it accepted; the last look comes then.
+        zone: Time zone of the API's times that name none.
+    """
+
+    after: float = 15.0
+    settle: float = 300.0
+    zone: tzinfo = UTC
+
+
+class Caller:
+    """Makes the call of one claim. Safe to use from many threads.
+
+    Args:
+        client_for: Gives the client of an account; called once per account that has one.
+        on_unknown: What a send does when nobody knows whether it went out.
+        read_back: How it is found out.
+        clock: The time now (UTC).
+        monotonic: Seconds that never go back.
+        random: Returns numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        client_for: ClientFor,
+        *,
+        on_unknown: OnUnknown,
+        read_back: ReadBackSettings,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        random: Callable[[], float],
+    ) -> None:
+        self._client_for = client_for
+        self._on_unknown = on_unknown
+        self._read_back = read_back
+        self._clock = clock
+        self._monotonic = monotonic
+        self._random = random
+        self._clients: dict[str, AfilnetClient] = {}
+        self._lock = threading.Lock()
+
+    def deliver(self, claim: Claim) -> Result:
+        """Call the API for this claim and say what became of it. Raises nothing."""
+        started_at, began = self._clock(), self._monotonic()
+        if claim.check is not None:
+            outcome = self._call(claim, "getmessages")
+            decision, detail = self._judge(claim, claim.check, outcome)
+        else:
+            outcome = self._call(claim, claim.method)
+            decision, detail = self._decide(claim, outcome), policy.detail_of(outcome)
+        duration_ms = max(0, round((self._monotonic() - began) * 1000))
+        return self._result(claim, outcome, decision, detail, started_at, duration_ms)
+
+    def _call(self, claim: Claim, method: str) -> Reply | Exception:
+        parameters = dict(claim.parameters)
+        if claim.check is not None:
+            parameters = {p: parameters[p] for p in METHODS[method].required if p in parameters}
+        try:
+            return self._client(claim.account).call(method, parameters)
+        except Exception as error:  # noqa: BLE001 - one bad row must never end a sender
+            return error
+
+    def _decide(self, claim: Claim, outcome: Reply | Exception) -> policy.Decision:
+        return policy.decide(
+            outcome,
+            is_send=_is_send(claim),
+            attempt=claim.attempt,
+            max_attempts=claim.max_attempts,
+            on_unknown=self._on_unknown,
+            random=self._random,
+            look_after=self._read_back.after,
+            probe=claim.probe,
+        )
+
+    def _judge(self, claim: Claim, check: Check, outcome: Reply | Exception) -> tuple[policy.Decision, str | None]:
+        """Decide on a row whose conversation was read; what cannot be read is read again, for a day at most."""
+        if policy.holds_account(outcome):
+            return policy.HoldAccount(), policy.detail_of(outcome)
+        settle = timedelta(seconds=self._read_back.settle)
+        look_in = reconcile.next_look(check, self._read_back.after, self._read_back.settle)
+        if isinstance(outcome, Reply):
+            verdict = reconcile.judge(check, claim.parameters, outcome.rows, zone=self._read_back.zone, settle=settle)
+        elif isinstance(outcome, Refused):
+            verdict = reconcile.Verdict("doubt", f"read back: the API refuses the list ({policy.code_of(outcome)})")
+        else:
+            over = check.now - check.taken_at > READ_BACK_LIMIT
+            return policy.Uncertain(None if over else READ_AGAIN), policy.detail_of(outcome)
+        decision = policy.after_reading(
+            verdict, attempt=claim.attempt, max_attempts=claim.max_attempts, look_in=look_in
+        )
+        return decision, verdict.why
+
+    def _result(
+        self,
+        claim: Claim,
+        outcome: Reply | Exception,
+        decision: policy.Decision,
+        detail: str | None,
+        started_at: datetime,
+        duration_ms: int,
+    ) -> Result:
+        spec = METHODS.get(claim.method)
+        called = claim.check is None
+        has_rows = called and isinstance(outcome, Reply) and spec is not None and spec.returns is not None
+        code = policy.code_of(outcome)
+        if not called and isinstance(decision, policy.Retry | policy.Failed):
+            code = "NOT_ARRIVED"
+        return Result(
+            id=claim.id,
+            lease_id=claim.lease_id,
+            attempt=claim.attempt,
+            kind=_KINDS[type(decision)],
+            started_at=started_at,
+            duration_ms=duration_ms,
+            http_status=_http_status(outcome),
+            error_code=code,
+            detail=detail,
+            body=_body(outcome) if called else None,
+            retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
+            rows=outcome.dicts() if has_rows and isinstance(outcome, Reply) else (),
+            kind_of_rows=spec.returns if has_rows and spec is not None else None,
+            look_in=decision.look_in if isinstance(decision, policy.Uncertain) else None,
+            unknown=called and _is_send(claim) and policy.is_unknown(outcome),
+            healthy=policy.is_healthy(outcome),
+        )
+
+    def _client(self, account: str) -> AfilnetClient:
+        with self._lock:
+            client = self._clients.get(account)
+            if client is None:
+                try:
+                    client = self._client_for(account)
+                except ConfigError:
+                    raise
+                except Exception as error:
+                    raise NotSent(
+                        f"no client for the account '{account}': unexpected {type(error).__name__}", code="INTERNAL"
+                    ) from error
+                self._clients[account] = client
+            return client
+
+
+def _is_send(claim: Claim) -> bool:
+    spec = METHODS.get(claim.method)
+    return spec is None or spec.is_send
+
+
+def _http_status(outcome: Reply | Exception) -> int | None:
+    if isinstance(outcome, Reply):
+        return outcome.http_status
+    return outcome.status if isinstance(outcome, ApiError) else None
+
+
+def _body(outcome: Reply | Exception) -> str | None:
+    if isinstance(outcome, Reply):
+        return outcome.text
+    return (outcome.body or None) if isinstance(outcome, ApiError) else None

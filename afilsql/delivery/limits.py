@@ -1,0 +1,103 @@
+"""How much a worker takes of each account: fair shares, rates, and a breaker for when most calls fail. Pure.
+
+The state that workers share is the outbox's (rests, rates, closed accounts); here is what one worker sees by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from afilsql.outbox.base import Limit
+
+#: The breaker opens when within WINDOW seconds at least SAMPLES calls ended and this share of them failed; of more than
+#: LATEST the last ones count.
+WINDOW, SAMPLES, SHARE, LATEST = 60.0, 5, 0.5, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Requests a second of an account, all workers together, and how many may go at once after a pause."""
+
+    per_second: float
+    burst: float | None = None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The latest calls of one account: when each ended, and whether it succeeded."""
+
+    calls: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=LATEST))
+    tripped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """The breaker of an account opens: of `calls`, `failures` failed."""
+
+    account: str
+    failures: int
+    calls: int
+
+
+class Limits:
+    """What a worker knows of its accounts.
+
+    Args:
+        share: Calls at a time that one account may have of this worker.
+        rates: By account name; an account without one has no limit.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(self, share: int, rates: Mapping[str, Rate], monotonic: Callable[[], float]) -> None:
+        self.share = share
+        self._rates = rates
+        self._monotonic = monotonic
+        self._flying: Counter[str] = Counter()
+        self._seen: dict[str, _Seen] = {}
+
+    def begin(self, account: str) -> None:
+        """Count a call that begins."""
+        self._flying[account] += 1
+
+    def end(self, account: str, healthy: bool | None) -> Trip | None:
+        """Count a call that has ended; return a Trip when it opens the breaker.
+
+        Args:
+            account: Whose call it was.
+            healthy: Whether the API and the account worked; None when the call shows nothing.
+        """
+        self._flying[account] -= 1
+        if not self._flying[account]:
+            del self._flying[account]
+        if healthy is None:
+            return None
+        now, seen = self._monotonic(), self._seen.setdefault(account, _Seen())
+        seen.calls.append((now, healthy))
+        recent = [ok for at, ok in seen.calls if now - at <= WINDOW]
+        failures = recent.count(False)
+        if healthy or len(recent) < SAMPLES or failures < len(recent) * SHARE:
+            return None
+        seen.calls.clear()
+        seen.tripped = True
+        return Trip(account, failures, len(recent))
+
+    def now(self) -> list[Limit]:
+        """Return what is to be said of accounts at an exchange: those that differ from an idle one without a rate."""
+        tripped = {name for name, seen in self._seen.items() if seen.tripped}
+        return [
+            Limit(
+                name,
+                room=max(0, self.share - self._flying[name]) if name in self._flying else None,
+                rate=rate.per_second if (rate := self._rates.get(name)) else None,
+                burst=rate.burst if rate else None,
+                tripped=name in tripped,
+            )
+            for name in sorted({*self._flying, *self._rates, *tripped})
+        ]
+
+    def told(self) -> None:
+        """Note that the outbox knows which breakers are open."""
+        for seen in self._seen.values():
+            seen.tripped = False
