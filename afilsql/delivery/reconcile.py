@@ -4,9 +4,9 @@ The list is compared with what the outbox knows: the message in question and eve
 conversation lately. Times of the list are the API's, all others the database's, so a worker's clock plays no part.
 
 arrived   one copy of the text more is listed than other requests account for, and one that is new since the try
-absent    an earlier message of the outbox's own is listed at its time, so the list reaches back, shows texts as they
-          were sent, and its clock agrees; from there on all that arrived is listed, and nothing that could be this one;
-          and the try is long enough ago for the API to have listed it
+absent    the text is not listed since the try, which is long enough ago for the API to have listed it; an earlier
+          message of the outbox's own is listed at its time, so the list reaches back, shows texts as they were sent, and
+          its clock agrees; from there on all that arrived is listed, and nothing that could be this one
 doubt     anything else
 """
 
@@ -85,8 +85,10 @@ def judge(
         )
     if check.now - check.taken_at < settle:
         return _doubt("the text is not listed yet")
+    if any(t >= since for t in recent):
+        return _doubt("the same text was sent shortly before: which of them is listed cannot be told")
     anchored = False
-    for known, place in _anchors(check, ours, times, wanted, since):
+    for known, place in _anchors(check, ours, times):
         anchored = True
         listed_since = [m for m in ours if (t := times[id(m)]) is None or t >= place]
         strange = _left_over([k for k in check.known if k.taken_at >= known.taken_at], listed_since)
@@ -118,7 +120,7 @@ def _doubt(why: str) -> Verdict:
 
 
 def _anchors(
-    check: Check, ours: Sequence[Row], times: Mapping[int, datetime | None], wanted: Sequence[str], since: datetime
+    check: Check, ours: Sequence[Row], times: Mapping[int, datetime | None]
 ) -> Iterator[tuple[Known, datetime]]:
     """Yield earlier sends that are listed at their time, the latest first, with that time."""
     for known in sorted(check.known, key=lambda k: k.taken_at, reverse=True):
@@ -126,9 +128,7 @@ def _anchors(
             continue
         for message in ours:
             time = times[id(message)]
-            if time is None or abs(time - known.taken_at) > TOLERANCE or not _is_one_of(message, known.texts):
-                continue
-            if time < since or not _is_one_of(message, wanted):  # else it could be the very message looked for
+            if time is not None and abs(time - known.taken_at) <= TOLERANCE and _is_one_of(message, known.texts):
                 yield known, time
 
 

@@ -84,8 +84,8 @@ def test_an_identical_text_sent_before_is_not_taken_for_this_one() -> None:
 def test_identical_texts_within_seconds_are_counted() -> None:
     burst = [BEFORE, known(2, -4, TEXT), known(3, -2, TEXT)]
     two = [BEFORE_LISTED, listed(TEXT, -4), listed(TEXT, -2)]
-    assert verdict(two, burst).outcome == "absent"
     assert verdict([*two, listed(TEXT, 0)], burst).outcome == "arrived"
+    assert verdict(two, burst).outcome == "doubt", "one of the two could be this one, and the other cut off"
     assert verdict(two[:2], burst).outcome == "doubt"
 
 
