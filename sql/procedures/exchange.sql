@@ -145,6 +145,7 @@ BEGIN
         (
             SELECT
                 CASE
+                    WHEN MIN(d.due_at) <= @now THEN 0
                     WHEN MIN(d.due_at) > DATEADD(DAY, 1, @now) THEN 86400000
                     ELSE DATEDIFF(MILLISECOND, @now, MIN(d.due_at))
                 END

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +33,7 @@ class Engine:
     again: Callable[[], Outbox]
     later: Callable[[float], None]
     now: Callable[[], datetime]
+    query: Callable[[str], list[tuple[Any, ...]]]  # a statement on the tables, written without their schema
 
     def send(self, destination: str = "1", message: str = "hi", **options: Any) -> int:
         """Enqueue a message of the conversation with `destination`."""
@@ -69,6 +73,16 @@ def tsql_outbox(tsql_url: str) -> Iterator[Outbox]:
         yield outbox
 
 
+@pytest.fixture(scope="session")
+def tsql_connection(tsql_url: str) -> Iterator[Any]:
+    """A connection of the driver's own, for a look at the tables."""
+    database = create_engine(tsql_url, autocommit=True)
+    raw = database.raw_connection()
+    yield raw.driver_connection
+    raw.close()
+    database.dispose()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("tsql", marks=pytest.mark.tsql)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     opened: list[Outbox] = []
@@ -87,7 +101,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             opened.append(SqliteOutbox(f"sqlite:///{path.as_posix()}", clock=clock))
             return opened[-1]
 
-        yield Engine(again(), again, later, clock)
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            with closing(sqlite3.connect(path)) as connection, connection:
+                return connection.execute(sql).fetchall()
+
+        yield Engine(again(), again, later, clock, query)
     else:
         url = request.getfixturevalue("tsql_url")
         _empty(url)
@@ -96,7 +114,14 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             opened.append(open_outbox(url))
             return opened[-1]
 
-        yield Engine(request.getfixturevalue("tsql_outbox"), again, time.sleep, lambda: datetime.now(UTC))
+        connection = request.getfixturevalue("tsql_connection")
+
+        def query(sql: str) -> list[tuple[Any, ...]]:
+            cursor = connection.cursor()
+            cursor.execute(re.sub(r"\b(FROM|UPDATE) (?=(account|outbox|setting)\b)", r"\1 afil.", sql))
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+
+        yield Engine(request.getfixturevalue("tsql_outbox"), again, time.sleep, lambda: datetime.now(UTC), query)
     for outbox in opened:
         outbox.close()
 
