@@ -91,7 +91,46 @@ class Stopping:
     in_flight: int
 
 
-Event = Claimed | Delivered | DatabaseLost | DatabaseBack | AccountHeld | LeaseLost | ResultRefused | Stopping
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """An account's calls failed too often; it rests, and its rows wait.
+
+    Attributes:
+        failures: Calls that failed.
+        calls: Calls made, of which these failed.
+        rest_seconds: How long it rests before the next try.
+    """
+
+    account: str
+    failures: int
+    calls: int
+    rest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """An account's calls succeed again.
+
+    Attributes:
+        after_seconds: How long it rested.
+    """
+
+    account: str
+    after_seconds: float
+
+
+Event = (
+    Claimed
+    | Delivered
+    | DatabaseLost
+    | DatabaseBack
+    | AccountHeld
+    | LeaseLost
+    | ResultRefused
+    | Stopping
+    | BreakerOpened
+    | BreakerClosed
+)
 
 
 def ignore(event: Event) -> None:
