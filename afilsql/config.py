@@ -23,6 +23,11 @@ from afilsql.errors import ConfigError
 PREFIX = "AFILSQL_"
 DEFAULT_API_URL = "https://www.afilnet.com/api/http/"
 DEFAULT_ACCOUNT = "default"
+#: Settings that are JSON in the environment, each with an example.
+_IN_JSON = {
+    "accounts": '{"name": {"user": "…", "password": "…"}}',
+    "alert_command": '["/path/to/program", "argument"]',
+}
 
 
 class AccountSettings(BaseModel):
@@ -68,6 +73,9 @@ class Settings(BaseModel):
         ca_bundle: File of certificates to trust in place of the usual ones.
         log_level: debug, info, warning or error.
         log_format: "auto" is console on a terminal and JSON lines elsewhere.
+        alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
+            array.
+        alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,6 +102,8 @@ class Settings(BaseModel):
     ca_bundle: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    alert_command: list[str] | None = Field(None, min_length=1)
+    alert_url: str | None = Field(None, repr=False)
 
     @field_validator("api_url")
     @classmethod
@@ -125,6 +135,30 @@ class Settings(BaseModel):
     @classmethod
     def _in_small_letters(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("alert_command")
+    @classmethod
+    def _can_be_arguments(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and (not value[0].strip() or any("\x00" in argument for argument in value)):
+            raise ValueError("it names no program: write the program and its arguments, each a text of its own")
+        return value
+
+    @field_validator("alert_url")
+    @classmethod
+    def _is_safe_address(cls, value: str | None) -> str | None:
+        from afilsql.api.client import is_loopback
+
+        if value is None:
+            return value
+        parts = urlsplit(value)
+        _ = parts.port  # raises ValueError
+        if not parts.hostname or not (
+            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+        ):
+            raise ValueError("it is not an https address: only on this machine, 127.0.0.1, http is allowed")
+        if "@" in parts.netloc:
+            raise ValueError("it may not hold a user or password: let the address carry a token, or use a command")
+        return value
 
     @property
     def share(self) -> int:
@@ -200,13 +234,12 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         value = environ.get(PREFIX + name.upper())
         if value:
             found[name] = value
-    if "accounts" in found:
-        try:
-            found["accounts"] = json.loads(found["accounts"])
-        except ValueError:
-            raise ConfigError(
-                f'the setting {PREFIX}ACCOUNTS is not JSON: write {{"name": {{"user": "…", "password": "…"}}}}'
-            ) from None
+    for name, example in _IN_JSON.items():
+        if name in found:
+            try:
+                found[name] = json.loads(found[name])
+            except ValueError:
+                raise ConfigError(f"the setting {PREFIX}{name.upper()} is not JSON: write {example}") from None
     return found
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
 
 from afilsql.config import masked_url
 from afilsql.deploy import migrate
@@ -211,4 +210,4 @@ def _next_steps(console: Console, url: str, id: int) -> None:
     )
     more = ("Send for real: set AFILSQL_USER and AFILSQL_PASSWORD, run `afilsql worker`, then `afilsql send --help`.",)
     for line in (*lines, *more):
-        console.print(Text(line), soft_wrap=True)
+        console.print(clean(line), soft_wrap=True)

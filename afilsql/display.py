@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from afilsql import plain
 from afilsql.outbox.base import Item, ItemDetail, QueueStatus
 
 _STYLE = {"sent": "green", "failed": "red", "uncertain": "yellow", "cancelled": "dim"}
@@ -36,7 +37,7 @@ def console(*, stderr: bool = False) -> Console:
 def print_json(value: Any) -> None:
     """Print a value as JSON on standard output."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(value, indent=2, ensure_ascii=not utf8, default=_plain))
+    print(plain.json_escaped(json.dumps(value, indent=2, ensure_ascii=not utf8, default=_plain)))
 
 
 def item_dict(detail: ItemDetail) -> dict[str, Any]:
@@ -80,9 +81,9 @@ def items_table(items: Iterable[Item], *, title: str | None = None) -> Table:
     for item in items:
         made.add_row(
             str(item.id),
-            item.method,
+            clean(item.method),
             clean(item.parameters.get("destination") or item.parameters.get("platform") or ""),
-            Text(item.status, style=_STYLE.get(item.status, "cyan")),
+            Text(plain.replaced(item.status), style=_STYLE.get(item.status, "cyan")),
             str(item.attempts),
             str(item.http_status or ""),
             clean(item.error_code or ""),
@@ -146,7 +147,7 @@ def table(*columns: str, title: str | None = None, header: bool = True) -> Table
 
 def clean(text: str) -> Text:
     """Return text fit for a terminal: no markup is read in it, and no control character reaches the screen."""
-    return Text("".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text))
+    return Text(plain.replaced(text))
 
 
 def _parsed(answer: str | None) -> Any:

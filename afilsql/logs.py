@@ -1,18 +1,30 @@
-"""Logging: lines for people on a terminal, JSON lines elsewhere, and never a password in either."""
+"""Logging: lines for people on a terminal, JSON lines elsewhere, and never a password or a message's text in either.
+
+Delivery never waits for the log, see `logstream`. What comes from outside cannot break a line or steer a terminal.
+"""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import fields
-from typing import Any, Literal, TextIO
+from pathlib import PurePath
+from traceback import extract_tb
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from afilsql import plain
 from afilsql.delivery import events
+from afilsql.logstream import LogStream, Sink, TextSink
 
 LogFormat = Literal["auto", "json", "console"]
+Logger = structlog.typing.FilteringBoundLogger
 
+#: Seconds a log that is being closed gets for the lines still on their way.
+CLOSE_SECONDS = 2.0
 _SECRET = re.compile(r"passw|pwd|secret|token|authorization|credential|api_?key", re.IGNORECASE)
 _LEVEL = {
     events.Claimed: "debug",
@@ -20,62 +32,104 @@ _LEVEL = {
     events.AccountHeld: "error",
     events.LeaseLost: "warning",
     events.ResultRefused: "error",
+    events.BreakerOpened: "warning",
 }
 
 
-def configure(
-    stream: TextIO, *, level: str = "info", format: LogFormat = "auto"
-) -> structlog.typing.FilteringBoundLogger:
-    """Set logging up and return the logger.
+@contextmanager
+def logging_to(
+    stream: TextIO | None,
+    *,
+    level: str = "info",
+    format: LogFormat = "auto",
+    sink: Sink | None = None,
+) -> Iterator[Logger]:
+    """Yield a logger that never waits for the stream; Python's own warnings and other libraries' go through it too.
 
     Args:
-        stream: Where lines go.
+        stream: Where lines go; None is nowhere.
         level: debug, info, warning or error.
         format: "auto" is console when the stream is a terminal, JSON lines otherwise.
+        sink: Takes the lines in place of the stream, which then only tells the format.
     """
-    console = format == "console" or (format == "auto" and stream.isatty())
-    renderers: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-        if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    text = TextSink(stream)
+    console = format == "console" or (format == "auto" and text.isatty())
+    processors = _processors(console=console, colors=text.isatty())
+    note = structlog.wrap_logger(
+        structlog.ReturnLogger(), processors=processors, wrapper_class=structlog.make_filtering_bound_logger("warning")
     )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redact,
-            *renderers,
-        ],
+    lines = LogStream(sink or text, lost_line=lambda count: f"{note.warning('log_lines_lost', lines=count)}\n")
+    logger: Logger = structlog.wrap_logger(
+        structlog.WriteLogger(cast(TextIO, lines)),  # it calls write and flush only
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
-        cache_logger_on_first_use=False,
     )
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
-    return logger
+    others = _Others(logger)
+    logging.captureWarnings(True)
+    logging.getLogger().addHandler(others)
+    try:
+        yield logger
+    finally:
+        logging.getLogger().removeHandler(others)
+        logging.captureWarnings(False)
+        lines.close(CLOSE_SECONDS)
 
 
-def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace the values of keys that look like secrets, at any depth."""
-    for key, value in event.items():
-        event[key] = _clean(key, value)
-    return event
+def _processors(*, console: bool, colors: bool) -> list[structlog.typing.Processor]:
+    renderer = structlog.dev.ConsoleRenderer(colors=colors) if console else structlog.processors.JSONRenderer()
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    return [structlog.processors.add_log_level, stamp, harmless, renderer]
 
 
-def _clean(key: str, value: Any) -> Any:
+class _Others(logging.Handler):
+    """Takes the warnings of other libraries, which Python would write to standard error and wait for.
+
+    Only the pattern of a message is told: what is put into it could be anything.
+    """
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__(logging.WARNING)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        place = f"{record.filename}:{record.lineno}"
+        # The module warnings has put its text together already.
+        pattern = "" if record.name == "py.warnings" else str(record.msg)[:200]
+        self._logger.warning("library_warning", library=record.name, place=place, pattern=pattern)
+
+
+def harmless(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask the values of keys that look like secrets, and escape what does not print, at any depth."""
+    return {plain.escaped(key): _harmless(key, value) for key, value in event.items()}
+
+
+def _harmless(key: str, value: Any) -> Any:
     if _SECRET.search(key):
         return "***"
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
-        return {k: _clean(str(k), v) for k, v in value.items()}
+        return {plain.escaped(str(k)): _harmless(str(k), v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean("", v) for v in value]
-    return value
+        return [_harmless("", v) for v in value]
+    return plain.escaped(str(value))
 
 
-def log_event(logger: structlog.typing.FilteringBoundLogger, event: events.Event) -> None:
+def log_event(logger: Logger, event: events.Event) -> None:
     """Write one event of the worker as a log line."""
     level = _LEVEL.get(type(event), "info")
     if isinstance(event, events.Delivered) and event.kind in ("failed", "uncertain", "hold", "retry"):
         level = "warning"
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    values = {f.name: getattr(event, f.name) for f in fields(event)}
-    getattr(logger, level)(name, **{k: v for k, v in values.items() if v is not None})
+    values = {f.name: v for f in fields(event) if (v := getattr(event, f.name)) is not None}
+    if (given := values.get("code")) is not None and (shown := plain.code(given)) != given:
+        # The detail quotes the code.
+        values |= {"code": shown, "detail": "the code is no name and may quote the message: see afil.attempts"}
+    getattr(logger, level)(name, **values)
+
+
+def log_failure(logger: Logger, error: BaseException) -> None:
+    """Write that a defect ends the worker: where it is, and not the error's text, which may hold anything."""
+    frames = [f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in extract_tb(error.__traceback__)]
+    logger.error("worker_failed", error=type(error).__name__, frames=frames)

@@ -227,11 +227,12 @@ def _check_url(url: str, allow_http: bool) -> None:
         raise ConfigError("AFILSQL_API_URL is not an https URL: it looks like " + DEFAULT_URL)
     if parts.username is not None or parts.password is not None:
         raise ConfigError("AFILSQL_API_URL holds credentials: put them into AFILSQL_USER and AFILSQL_PASSWORD")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         raise ConfigError(f"AFILSQL_API_URL would send the password unencrypted to {host}: use https://")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

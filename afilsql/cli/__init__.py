@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always, with one of `Exit`.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # other people's characters, on a terminal without them
     try:
         app(args=None if args is None else list(args), prog_name="afilsql")
     except AfilsqlError as e:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from afilsql import plain
 from afilsql.errors import (
     AfilsqlError,
     ApiError,
@@ -115,5 +116,11 @@ def _has_tables(path: Path) -> bool:
 
 
 def note(text: str) -> None:
-    """Say something on standard error."""
-    print(f"afilsql: {text}", file=sys.stderr)
+    """Say something on standard error, lines after the first indented; a closed one changes no exit code."""
+    with suppress(OSError):
+        print(plain.replaced(f"afilsql: {text}").replace("\n", "\n    "), file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Print text with names from outside; what does not print is replaced on a terminal and kept for programs."""
+    print(plain.replaced(text) if sys.stdout.isatty() else text)

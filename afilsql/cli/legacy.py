@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from afilsql import plain
 from afilsql.cli.context import Exit, Json, note, settings_of
 from afilsql.errors import InvalidParameter
 
@@ -54,7 +54,8 @@ def legacy(
 
         print_json(report.as_values(found))
     else:
-        _print(report.as_text(found, width=min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)))
+        width = min(shutil.get_terminal_size((_WIDEST, 24)).columns, _WIDEST)
+        print(plain.replaced(report.as_text(found, width=width)))
     if any(r.needs_work for r in found):
         raise typer.Exit(Exit.FAILED)
 
@@ -82,10 +83,3 @@ def _from_database(url: str) -> list[Source]:
     if not sources:
         note("no module can be seen in this database: the login may lack VIEW DEFINITION")
     return sources
-
-
-def _print(text: str) -> None:
-    """Print text that holds other people's characters on a terminal that may not have them all."""
-    encoding = sys.stdout.encoding or "utf-8"
-    shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
-    print(shown.encode(encoding, errors="backslashreplace").decode(encoding))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from afilsql.cli.context import Exit, Json, note, outbox_of, settings_of
+from afilsql.cli.context import Exit, Json, note, outbox_of, say, settings_of
 from afilsql.errors import InvalidParameter
 
 
@@ -42,19 +42,19 @@ def migrate(
     if check:
         found = deploy.drift(url)
         for line in found:
-            print(line)
+            say(line)
         if found:
             note(f"{masked_url(url)} differs from this version: run `afilsql migrate`")
             raise typer.Exit(Exit.FAILED)
         print("Nothing differs.")
     elif downgrade is not None:
         deploy.downgrade(url, downgrade)
-        print(f"{masked_url(url)} is at revision {downgrade}.")
+        say(f"{masked_url(url)} is at revision {downgrade}.")
     else:
         done = deploy.migrate(url)
         for line in done:
-            print(line)
-        print(f"{masked_url(url)} is up to date." if done else f"{masked_url(url)} was up to date already.")
+            say(line)
+        say(f"{masked_url(url)} is up to date." if done else f"{masked_url(url)} was up to date already.")
 
 
 def status(ctx: typer.Context, json: Json = False) -> None:
@@ -129,7 +129,7 @@ def uninstall(
     url = settings_of(ctx).database_url
     done = removal.uninstall(url, discard=discard) if yes else removal.statements(url)
     for statement in done:
-        print(statement)
+        say(statement)
     note(f"removed afilsql with {len(done)} statements" if yes else "nothing was changed: add --yes to run these")
 
 

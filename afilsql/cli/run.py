@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
-from afilsql.cli.context import Exit, outbox_of, settings_of
-from afilsql.errors import ConfigError, InvalidParameter
+from afilsql.cli.context import Exit, exit_code, outbox_of, settings_of
+from afilsql.errors import AfilsqlError, ConfigError, InvalidParameter
 
 if TYPE_CHECKING:
     from afilsql.api.client import AfilnetClient
     from afilsql.config import Settings
+    from afilsql.delivery.alerter import Hook
     from afilsql.delivery.events import Event
     from afilsql.delivery.limits import Rate
     from afilsql.delivery.worker import Until
+    from afilsql.logs import Logger
+
+#: Seconds alerts that wait get when the worker ends.
+ALERTS_CLOSE_SECONDS = 5.0
 
 
 def register(app: typer.Typer) -> None:
@@ -77,8 +84,7 @@ def worker(
 ) -> None:
     """Deliver what is queued until stopped (SIGTERM, Ctrl+C)."""
     from afilsql import logs
-    from afilsql.delivery.caller import ReadBackSettings
-    from afilsql.delivery.worker import Worker
+    from afilsql.delivery.alerter import Alerter
 
     if drain and once:
         raise InvalidParameter("--drain and --once exclude each other: give one")
@@ -87,34 +93,64 @@ def worker(
         settings = settings.model_copy(update={"concurrency": concurrency})
     if not settings.user and not settings.accounts:
         raise ConfigError("no account has credentials: set AFILSQL_USER and AFILSQL_PASSWORD, or [accounts.NAME]")
+    hooks = _alert_hooks(settings)
     until: Until = "drained" if drain else "once" if once else "stopped"
     name = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"[:128]
-    logger = logs.configure(sys.stderr, level=settings.log_level, format=settings.log_format)
-    clients = Clients(settings)
-    live = sys.stderr.isatty() and settings.log_format == "auto"
-    try:
-        with outbox_of(ctx) as outbox, _watching(live, lambda e: logs.log_event(logger, e)) as on_event:
-            made = Worker(
-                outbox,
-                clients,
-                name=name,
-                concurrency=settings.concurrency,
-                lease_seconds=settings.lease_seconds,
-                grace_seconds=settings.grace_seconds,
-                on_unknown=settings.on_unknown,
-                read_back=ReadBackSettings(
-                    settings.read_back_after, settings.read_back_settle, ZoneInfo(settings.api_time_zone)
-                ),
-                share=settings.share,
-                rates=_rates(settings),
-                on_event=on_event,
-            )
-            _stop_on_signals(made.stop)
-            logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until)
-            totals = made.run(until=until)
-        logger.info("worker_ended", worker=name, **asdict(totals))
-    finally:
-        clients.close()
+    with _logging(settings) as (logger, watch):
+
+        def fail(hook: str, why: str, untold: int) -> None:
+            logger.warning("alert_failed", hook=hook, why=why, failures_untold=untold)
+
+        alerter = Alerter(hooks, worker=name, on_failure=fail)
+
+        def on_event(event: Event) -> None:
+            watch(event)
+            alerter.notice(event)
+
+        try:
+            _deliver(ctx, settings, name=name, until=until, logger=logger, on_event=on_event)
+        except AfilsqlError as error:
+            logger.error("worker_failed", error=type(error).__name__, detail=str(error))
+            raise typer.Exit(exit_code(error)) from None
+        except Exception as error:  # noqa: BLE001 - a traceback would wait for standard error, and may hold anything
+            logs.log_failure(logger, error)
+            raise typer.Exit(Exit.FAILED) from None
+        finally:
+            alerter.close(ALERTS_CLOSE_SECONDS)
+
+
+def _deliver(
+    ctx: typer.Context,
+    settings: Settings,
+    *,
+    name: str,
+    until: Until,
+    logger: Logger,
+    on_event: Callable[[Event], None],
+) -> None:
+    from afilsql.delivery.caller import ReadBackSettings
+    from afilsql.delivery.worker import Worker
+
+    with closing(Clients(settings)) as clients, outbox_of(ctx) as outbox:
+        made = Worker(
+            outbox,
+            clients,
+            name=name,
+            concurrency=settings.concurrency,
+            lease_seconds=settings.lease_seconds,
+            grace_seconds=settings.grace_seconds,
+            on_unknown=settings.on_unknown,
+            read_back=ReadBackSettings(
+                settings.read_back_after, settings.read_back_settle, ZoneInfo(settings.api_time_zone)
+            ),
+            share=settings.share,
+            rates=_rates(settings),
+            on_event=on_event,
+        )
+        _stop_on_signals(made.stop)
+        logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until)
+        totals = made.run(until=until)
+    logger.info("worker_ended", worker=name, **asdict(totals))
 
 
 def demo(
@@ -171,35 +207,43 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _watching(live: bool, log: Callable[[Event], None]) -> Iterator[Callable[[Event], None]]:
-    """Yield what to do with an event: log it, and on a terminal keep a line with the counts below the log."""
-    if not live:
-        yield log
+def _logging(settings: Settings) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
+    """Yield the logger and what to do with an event: log it, and on a terminal keep a line with the counts below."""
+    from afilsql import logs
+
+    open_log = partial(logs.logging_to, sys.stderr, level=settings.log_level, format=settings.log_format)
+    if sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
+        with open_log() as logger:
+            yield logger, lambda event: logs.log_event(logger, event)
         return
-    from rich.live import Live
-    from rich.text import Text
+    from afilsql.cli.live import LiveLine
+    from afilsql.delivery.events import Delivered
+    from afilsql.logstream import TextSink
 
-    from afilsql.delivery.events import Claimed, Delivered
-    from afilsql.display import console
-
-    counts: dict[str, int] = {}
-    flying = 0
-
-    def line() -> Text:
-        done = "  ".join(f"{kind} {count}" for kind, count in counts.items())
-        return Text(f"in flight {flying}  {done}  (Ctrl+C stops)", style="bold")
-
-    # Log lines go through the live console (redirect_stderr), which keeps the line at the bottom.
-    with Live(get_renderable=line, console=console(stderr=True), refresh_per_second=4, transient=True):
+    line = LiveLine(TextSink(sys.stderr))
+    with open_log(sink=line) as logger:
 
         def watch(event: Event) -> None:
-            nonlocal flying
-            if isinstance(event, Claimed):
-                flying += len(event.ids)
-            elif isinstance(event, Delivered):
-                flying -= 1
-                counts[event.kind] = counts.get(event.kind, 0) + 1
+            line.watch(event)
             if not isinstance(event, Delivered) or event.kind != "sent":
-                log(event)
+                logs.log_event(logger, event)
 
-        yield watch
+        yield logger, watch
+
+
+def _alert_hooks(settings: Settings) -> list[Hook]:
+    """Return where alerts go. Raises ConfigError."""
+    from afilsql.delivery.alerter import CommandHook, UrlHook
+
+    hooks: list[Hook] = []
+    if settings.alert_command is not None:
+        program = settings.alert_command[0]
+        if shutil.which(program) is None:
+            raise ConfigError(
+                f"the setting AFILSQL_ALERT_COMMAND names '{program}', which does not exist or may not be run: "
+                "give the program's full path"
+            )
+        hooks.append(CommandHook(settings.alert_command))
+    if settings.alert_url is not None:
+        hooks.append(UrlHook(settings.alert_url, verify=str(settings.ca_bundle) if settings.ca_bundle else True))
+    return hooks

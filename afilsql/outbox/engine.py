@@ -30,6 +30,10 @@ TRANSIENT = frozenset(
     | {49918, 49919, 49920, 51010}
 )
 _MISSING_OBJECT = frozenset({208, 2812})
+#: Where a server's error text quotes a value, which may be a message: truncation, a key twice, a conversion.
+_QUOTED_VALUE = re.compile(
+    r"(Truncated value: |key value is |converting the \w+ value |invalid input syntax for type [\w ]+: ).*", re.DOTALL
+)
 _ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
 INSTALL_DRIVER = (
@@ -70,7 +74,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         raise ConfigError("AFILSQL_DATABASE_URL names no file: the worker is another process, write sqlite:///file.db")
     if not Path(url.database).absolute().parent.is_dir():
         raise ConfigError(f"the folder of the database file '{url.database}' does not exist: create it first")
-    engine = sa.create_engine(url, connect_args={"timeout": 10.0, "check_same_thread": False})
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 10.0, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -95,7 +99,9 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     if "odbc_connect" not in query:
         query.setdefault("Encrypt", "yes")
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-    return sa.create_engine(url.set(query=query), pool_recycle=1800, use_setinputsizes=False, **options)
+    return sa.create_engine(
+        url.set(query=query), hide_parameters=True, pool_recycle=1800, use_setinputsizes=False, **options
+    )
 
 
 def find_driver(installed: list[str]) -> str:
@@ -158,6 +164,6 @@ def _number(text: str) -> int | None:
 
 
 def _message(text: str) -> str:
-    """The server's own words, without the ODBC layers' prefixes and suffix."""
+    """The server's own words, without the ODBC layers' prefixes and suffix, and without values of rows."""
     first = re.split(r"\s\(\d+\)\s\(SQL", text, maxsplit=1)[0]
-    return re.sub(r"^(\[[^\]]*\]\s*)+", "", first).strip()
+    return _QUOTED_VALUE.sub(r"\1…", re.sub(r"^(\[[^\]]*\]\s*)+", "", first)).strip()

@@ -25,17 +25,26 @@ class WorkerProcess(subprocess.Popen[bytes]):
         return self._log.read().decode()
 
 
+def environment(database: str, api_url: str, **settings: str) -> dict[str, str]:
+    """Return the environment of a worker on this database and API."""
+    return (
+        {k: v for k, v in os.environ.items() if not k.startswith("AFILSQL_")}
+        | {
+            "AFILSQL_DATABASE_URL": database,
+            "AFILSQL_API_URL": api_url,
+            "AFILSQL_USER": "demo",
+            "AFILSQL_PASSWORD": "demo",
+            "AFILSQL_CONCURRENCY": "8",
+            "AFILSQL_LOG_FORMAT": "json",
+        }
+        | settings
+    )
+
+
 @contextmanager
 def workers(count: int, database: str, api_url: str, **settings: str) -> Iterator[list[WorkerProcess]]:
     """Start `afilsql worker --drain` processes; none outlives the block."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("AFILSQL_")} | {
-        "AFILSQL_DATABASE_URL": database,
-        "AFILSQL_API_URL": api_url,
-        "AFILSQL_USER": "demo",
-        "AFILSQL_PASSWORD": "demo",
-        "AFILSQL_CONCURRENCY": "8",
-        "AFILSQL_LOG_FORMAT": "json",
-    }
+    environ = environment(database, api_url)
     with ExitStack() as stack:
         logs = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count)]
         processes = [

@@ -146,7 +146,8 @@ def test_a_url_without_a_password_is_shown_whole():
 
 def test_a_log_line_elsewhere_than_on_a_terminal_is_json_without_secrets():
     stream = io.StringIO()
-    logs.configure(stream).info("asked", password=SECRET, nested={"api_key": SECRET, "user": "ana"}, count=2)
+    with logs.logging_to(stream) as logger:
+        logger.info("asked", password=SECRET, nested={"api_key": SECRET, "user": "ana"}, count=2)
     line = json.loads(stream.getvalue())
     assert SECRET not in stream.getvalue()
     assert (line["event"], line["count"], line["nested"]["user"]) == ("asked", 2, "ana")
