@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from afilsql.cli.context import Exit, outbox_of, settings_of
+from afilsql.cli.context import Exit, config_of, database_of, outbox_of, settings_of
 from afilsql.errors import ConfigError, InvalidParameter
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
     from afilsql.api.client import AfilnetClient
     from afilsql.config import Settings
+    from afilsql.credentials import Login
     from afilsql.delivery.events import Event
     from afilsql.delivery.worker import Until
 
@@ -33,38 +36,47 @@ def register(app: typer.Typer) -> None:
 
 
 class Clients:
-    """Makes one client for each account, when it is first needed; safe to call from any thread."""
+    """Gives the client of an account: the same until its login changes; safe to call from any thread.
 
-    def __init__(self, settings: Settings) -> None:
+    A client that was replaced is only let go of: calls in flight end with it, and the last of them closes its
+    connections.
+    """
+
+    def __init__(self, settings: Settings, logins: Callable[[str], Login]) -> None:
         self._settings = settings
+        self._logins = logins
         self._lock = threading.Lock()
-        self._made: dict[str, AfilnetClient] = {}
+        self._made: dict[str, tuple[Login, AfilnetClient]] = {}
 
     def __call__(self, account: str) -> AfilnetClient:
         """Return the account's client. Raises ConfigError when it has no credentials."""
+        login = self._logins(account)
+        with self._lock:
+            made = self._made.get(account)
+            if made is None or made[0] != login:
+                made = self._made[account] = (login, self._new(login))
+            return made[1]
+
+    def _new(self, login: Login) -> AfilnetClient:
         from afilsql.api.client import AfilnetClient
+        from afilsql.api.transports import new_session
 
         s = self._settings
-        with self._lock:
-            if account not in self._made:
-                credentials = s.credentials(account)
-                self._made[account] = AfilnetClient(
-                    credentials.user,
-                    credentials.password.get_secret_value(),
-                    url=s.api_url,
-                    connect_timeout=s.connect_timeout,
-                    read_timeout=s.read_timeout,
-                    verify=str(s.ca_bundle) if s.ca_bundle else True,
-                    pool_size=s.concurrency,
-                    allow_http=s.allow_http,
-                )
-            return self._made[account]
+        return AfilnetClient(
+            login.user,
+            login.password.get_secret_value(),
+            url=s.api_url,
+            connect_timeout=s.connect_timeout,
+            read_timeout=s.read_timeout,
+            verify=str(s.ca_bundle) if s.ca_bundle else True,
+            session=new_session(s.concurrency, proxy=s.proxy, client_cert=s.client_cert, client_key=s.client_key),
+            allow_http=s.allow_http,
+        )
 
     def close(self) -> None:
-        """Close every client."""
+        """Close every client's connections."""
         with self._lock:
-            for client in self._made.values():
-                client.close()
+            self._made.clear()
 
 
 def worker(
@@ -76,9 +88,11 @@ def worker(
     """Deliver what is queued until stopped (SIGTERM, Ctrl+C)."""
     from afilsql import logs
     from afilsql.delivery.worker import Worker
+    from afilsql.process import forbid_core_dumps
 
     if drain and once:
         raise InvalidParameter("--drain and --once exclude each other: give one")
+    forbid_core_dumps()
     settings = settings_of(ctx)
     if concurrency is not None:
         settings = settings.model_copy(update={"concurrency": concurrency})
@@ -87,10 +101,16 @@ def worker(
     until: Until = "drained" if drain else "once" if once else "stopped"
     name = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"[:128]
     logger = logs.configure(sys.stderr, level=settings.log_level, format=settings.log_format)
-    clients = Clients(settings)
+    clients = Clients(settings, _logins(ctx, logger))
+    for account in settings.configured:
+        clients(account)  # what cannot work is said now, not when the first message waits
+
+    def warn(text: str) -> None:
+        logger.warning("database_connection", detail=text.removeprefix("warning: "))
+
     live = sys.stderr.isatty() and settings.log_format == "auto"
     try:
-        with outbox_of(ctx) as outbox, _watching(live, lambda e: logs.log_event(logger, e)) as on_event:
+        with outbox_of(ctx, warn) as outbox, _watching(live, lambda e: logs.log_event(logger, e)) as on_event:
             made = Worker(
                 outbox,
                 clients,
@@ -109,7 +129,23 @@ def worker(
         clients.close()
 
 
+def _logins(ctx: typer.Context, logger: FilteringBoundLogger) -> Callable[[str], Login]:
+    from afilsql.config import settings_file
+    from afilsql.credentials import Logins
+
+    def on_trouble(account: str, why: str) -> None:
+        logger.warning("login_kept", account=account, detail=f"{why}; until then the worker uses what it had")
+
+    return Logins(
+        lambda: settings_of(ctx),
+        config=settings_file(config_of(ctx), os.environ),
+        on_change=lambda account: logger.info("login_changed", account=account),
+        on_trouble=on_trouble,
+    )
+
+
 def demo(
+    ctx: typer.Context,
     url: Annotated[str | None, typer.Option(help="An empty database to run it in; none is an embedded one.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where the embedded database goes; a new folder if none.")] = None,
 ) -> None:
@@ -117,6 +153,8 @@ def demo(
     from afilsql.demo import run
     from afilsql.display import console
 
+    if url is not None:
+        database_of(ctx, given=url)
     if not run(console(), url=url, folder=folder):
         raise typer.Exit(Exit.FAILED)
 
