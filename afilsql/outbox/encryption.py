@@ -11,7 +11,7 @@ from sqlalchemy.exc import ArgumentError
 _NO = {"no", "false", "0", "optional"}
 _YES = {"yes", "true", "1"}
 #: One keyword=value of a connection string; in braces a value may hold anything, with }} for }.
-_PAIR = re.compile(r"\s*([^=;]+?)\s*=\s*(\{(?:[^}]|\}\})*\}|[^;]*)\s*(?:;|$)")
+_PAIR = re.compile(r"([^=;]+)=\s*(\{(?:[^}]|\}\})*\}|[^;]*)[^;]*(?:;|$)")
 _SERVER = ("server", "address", "addr", "network address")
 
 
@@ -65,7 +65,8 @@ def _wishes(url: sa.URL) -> dict[str, str]:
     for name, value in pairs:
         bare = value.strip()
         bare = bare[1:-1] if bare.startswith("{") and bare.endswith("}") else bare
-        wishes.setdefault(" ".join(name.lower().split()), bare.lower())
+        # A driver does not know a keyword with a blank more, so neither does this.
+        wishes.setdefault(name.lower(), bare.lower())
     return wishes
 
 
