@@ -40,6 +40,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered t
 API, DATABASE, PROXY = 'C4n4ry/a"pi+<&>ñ\\w 1', "C4n4ry/d@tä+b;{se}%2", 'C4n4ry/pr"oxy:+<é&> 3'
 
 
+SEND = ("send", "--platform", "whatsapp", "--platformid", "1", "--destination", "2", "--message", "Hi")
+
+
 def spellings(secret: str) -> set[bytes]:
     """A secret in the encodings that it could be written in."""
     texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
@@ -203,18 +206,44 @@ def test_a_worker_that_dies_of_a_signal_shows_nothing(folder: Path, api: str) ->
     search(folder)
 
 
-@pytest.mark.parametrize("command", ["status", "worker", "migrate", "legacy"])
-@pytest.mark.parametrize("kind", ["url", "connection string", "nonsense"])
-def test_a_database_that_fails_is_told_without_its_password(folder: Path, api: str, command: str, kind: str) -> None:
+def failing(kind: str) -> str:
+    """URL of a SQL Server that is not there."""
     plain = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"LoginTimeout": "1"})
     string = f"DRIVER={{none}};SERVER=127.0.0.1,1;UID=sa;PWD={{{DATABASE.replace('}', '}}')}}}"
-    url = {
+    return {
         "url": plain.render_as_string(hide_password=False),
         "connection string": "mssql+pyodbc:///?odbc_connect=" + quote_plus(string),
         "nonsense": f"mssql+pyodbc:/sa:{DATABASE}@h:{DATABASE}",
     }[kind]
-    arguments = {"worker": ("worker", "--drain"), "legacy": ("legacy", "--database")}.get(command, (command,))
-    done = run(folder, environment(folder, api, AFILSQL_DATABASE_URL=url), *arguments)
+
+
+def test_a_worker_whose_database_is_away_says_so_without_its_password(folder: Path, api: str) -> None:
+    log = folder / "away.log"
+    with log.open("wb") as out:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "afilsql", "worker"],
+            env=environment(folder, api, AFILSQL_DATABASE_URL=failing("url")),
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            end = time.monotonic() + 40
+            while b"database_lost" not in log.read_bytes():
+                assert worker.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.1)
+        finally:
+            worker.kill()
+            worker.wait()
+    search(folder)
+
+
+@pytest.mark.parametrize("command", ["status", "send", "migrate", "legacy"])
+@pytest.mark.parametrize("kind", ["url", "connection string", "nonsense"])
+def test_a_database_that_fails_is_told_without_its_password(folder: Path, api: str, command: str, kind: str) -> None:
+    arguments = {"legacy": ("legacy", "--database"), "send": SEND}.get(command, (command,))
+    done = run(folder, environment(folder, api, AFILSQL_DATABASE_URL=failing(kind)), *arguments)
     assert done.returncode in (3, 4), done.stderr
     assert b"Traceback" not in done.stderr
 
