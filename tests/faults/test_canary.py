@@ -239,8 +239,13 @@ def test_a_worker_whose_database_is_away_says_so_without_its_password(folder: Pa
     search(folder)
 
 
-@pytest.mark.parametrize("command", ["status", "send", "migrate", "legacy"])
-@pytest.mark.parametrize("kind", ["url", "connection string", "nonsense"])
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [
+        ("url", "status"),  # the driver takes its time to give up: one command is enough
+        *((kind, c) for kind in ("connection string", "nonsense") for c in ("status", "send", "migrate", "legacy")),
+    ],
+)
 def test_a_database_that_fails_is_told_without_its_password(folder: Path, api: str, command: str, kind: str) -> None:
     arguments = {"legacy": ("legacy", "--database"), "send": SEND}.get(command, (command,))
     done = run(folder, environment(folder, api, AFILSQL_DATABASE_URL=failing(kind)), *arguments)
