@@ -47,8 +47,10 @@ def masker(secret: str) -> Callable[[str], str]:
     """Return a function that masks every spelling of a secret in a text: plain, in a URL, JSON, HTML and base64."""
     if not secret:
         return lambda text: text
-    escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    spellings = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret), *escaped}
+    # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
+    plain = (secret, html.escape(secret))
+    escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
+    spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
     spellings |= {s.replace("/", "\\/") for s in escaped}
     spellings |= _in_base64(secret.encode())
     pattern = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)

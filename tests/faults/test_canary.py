@@ -47,6 +47,7 @@ def spellings(secret: str) -> set[bytes]:
     """A secret in the encodings that it could be written in."""
     texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
     texts |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    texts |= {json.dumps(html.escape(secret), ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
     texts |= {t.lower() for t in texts if "%" in t} | {json.dumps(secret)[1:-1].replace("/", "\\/")}
     texts |= {secret.replace("}", "}}"), quote_plus(secret.replace("}", "}}"))}
     found = {t.encode() for t in texts} | {t.encode("utf-16-le") for t in texts} | {secret.encode("latin-1")}
@@ -184,6 +185,29 @@ def test_an_api_that_says_the_password_back_leaves_no_trace_of_it(folder: Path, 
     for id in ids[:4]:
         run(folder, environ, "show", str(id), "--json")
     assert search(folder) >= 1
+
+
+@pytest.mark.tsql
+def test_no_table_of_the_t_sql_engine_holds_the_password(new_tsql_url: str, tmp_path: Path, api: str) -> None:
+    migrate(new_tsql_url)
+    environ = environment(tmp_path, api, AFILSQL_DATABASE_URL=new_tsql_url)
+    chat = {"platform": "whatsapp", "platformid": "100"}
+    with open_outbox(new_tsql_url) as outbox:
+        for how in HOWS:
+            outbox.enqueue(Request("getmessages", {**chat, "destination": how}, max_attempts=1))
+        done = run(tmp_path, environ, "worker", "--drain")
+        assert done.returncode == 0, done.stderr
+        assert outbox.status().counts["sent"] == 2
+    engine = create_engine(new_tsql_url)
+    with engine.connect() as connection:
+        names = connection.exec_driver_sql("SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(N'afil')").scalars()
+        rows = {name: connection.exec_driver_sql(f"SELECT * FROM afil.[{name}]").fetchall() for name in names.all()}
+    engine.dispose()
+    assert rows["response"], "answers were stored"
+    assert rows["chat_message"], "and their rows"
+    for name, found in rows.items():
+        for row in found:
+            assert_clean("\n".join(map(str, row)), f"afil.{name}")
 
 
 def test_a_worker_that_dies_of_a_signal_shows_nothing(folder: Path, api: str) -> None:
