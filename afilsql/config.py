@@ -1,24 +1,33 @@
 """Settings: from the environment (AFILSQL_*), from a TOML file, or both; the environment wins.
 
-Secrets are masked in `repr`, and no error raised here quotes a value.
+Secrets are masked in `repr` and dumps, and no error raised here quotes a value. Passwords kept elsewhere than in
+the settings are looked up by credentials.py, when a worker needs them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
+from afilsql import secretfiles, settingsfile
 from afilsql.errors import ConfigError
+from afilsql.masking import MaskedUrl, masked_url
 
 PREFIX = "AFILSQL_"
 DEFAULT_API_URL = "https://www.afilnet.com/api/http/"
@@ -28,32 +37,47 @@ _IN_JSON = {
     "accounts": '{"name": {"user": "…", "password": "…"}}',
     "alert_command": '["/path/to/program", "argument"]',
 }
+#: A value, and the file that holds it in its place.
+_PAIRS = (("password", "password_file"), ("database_url", "database_url_file"))
 
 
-class AccountSettings(BaseModel):
-    """One account of the chat API: its credentials, and its limit.
+_SecretUrl = Annotated[str, AfterValidator(MaskedUrl), PlainSerializer(masked_url)]
+
+
+class _Secretive(BaseModel):
+    """A model with secrets, which a pickle would carry in clear wherever it goes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} holds passwords and is not pickled: load it where it is needed")
+
+
+class AccountSettings(_Secretive):
+    """User of one account of the chat API, its password or the file that holds it, if either is set, and its limit.
 
     Attributes:
         rate: Requests a second, all workers together; None is no limit.
         burst: Requests that may go at once after a pause; None is one second's worth.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     user: str = Field(min_length=1)
-    password: SecretStr = Field(min_length=1)
+    password: SecretStr | None = Field(None, min_length=1)
+    password_file: Path | None = None
     rate: float | None = Field(default=None, gt=0, le=10_000)
     burst: float | None = Field(default=None, ge=1, le=10_000)
 
 
-class Settings(BaseModel):
+class Settings(_Secretive):
     """Everything that can be set.
 
     Attributes:
         database_url: Where the outbox is: sqlite:///file.db or mssql+pyodbc://….
+        database_url_file: File that holds it.
         api_url: Address of the chat API.
         user: User of the account "default".
         password: Password of the account "default".
+        password_file: File that holds it; read anew when it changes.
         accounts: Credentials by account name; in the environment a JSON object.
         concurrency: Calls at a time.
         lease_seconds: Seconds a row stays a worker's without renewal.
@@ -71,6 +95,9 @@ class Settings(BaseModel):
         worker_name: How the worker appears in the database; None is host and process id.
         allow_http: Permit an api_url with http:// on another machine, where the password can be read on the way.
         ca_bundle: File of certificates to trust in place of the usual ones.
+        client_cert: PEM file of the certificate to show to the API.
+        client_key: PEM file of its private key, without a passphrase; None when client_cert holds it too.
+        proxy: http://user:password@host:port to reach the API through; "none" is none, None what the environment says.
         log_level: debug, info, warning or error.
         log_format: "auto" is console on a terminal and JSON lines elsewhere.
         alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
@@ -78,12 +105,12 @@ class Settings(BaseModel):
         alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    database_url: str = Field("sqlite:///afilsql.db", min_length=1, repr=False)
+    database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
+    database_url_file: Path | None = None
     api_url: str = DEFAULT_API_URL
     user: str | None = None
     password: SecretStr | None = None
+    password_file: Path | None = None
     accounts: dict[str, AccountSettings] = Field(default_factory=dict)
     concurrency: int = Field(32, ge=1, le=256)
     lease_seconds: int = Field(120, ge=5, le=3600)
@@ -100,6 +127,9 @@ class Settings(BaseModel):
     worker_name: str | None = Field(None, min_length=1, max_length=128)
     allow_http: bool = False
     ca_bundle: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    proxy: _SecretUrl | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     alert_command: list[str] | None = Field(None, min_length=1)
@@ -124,7 +154,21 @@ class Settings(BaseModel):
             raise ValueError("there is no such time zone: write one as in Europe/Madrid") from None
         return value
 
-    @field_validator("ca_bundle")
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, value: str | None) -> str | None:
+        if value is None or value.lower() == "none":
+            return value and "none"
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError('it is not a proxy: write http://host:port, http://user:password@host:port or "none"')
+        return value
+
+    @field_validator("ca_bundle", "client_cert", "client_key")
     @classmethod
     def _exists(cls, value: Path | None) -> Path | None:
         if value is not None and not value.exists():
@@ -169,23 +213,26 @@ class Settings(BaseModel):
         return self.concurrency if single else max(1, self.concurrency * 3 // 4)
 
     def credentials(self, account: str) -> AccountSettings:
-        """Return the credentials of an account; "default" falls back to `user` and `password`.
+        """Return what is set for an account; "default" falls back to `user`, `password` and `password_file`.
 
         Raises:
-            ConfigError: The account has none.
+            ConfigError: The account is not set.
         """
         if account in self.accounts:
             return self.accounts[account]
         if account == DEFAULT_ACCOUNT:
-            missing = [n for n, v in (("AFILSQL_USER", self.user), ("AFILSQL_PASSWORD", self.password)) if not v]
-            if missing or self.user is None or self.password is None:
-                raise ConfigError(f"the account 'default' needs {' and '.join(missing)}: set them for the worker")
-            return AccountSettings(user=self.user, password=self.password)
-        known = ", ".join(sorted({*self.accounts, *([DEFAULT_ACCOUNT] if self.user else [])})) or "none"
+            if not self.user:
+                raise ConfigError("the account 'default' needs AFILSQL_USER and AFILSQL_PASSWORD: set them")
+            return AccountSettings(user=self.user, password=self.password, password_file=self.password_file)
         raise ConfigError(
-            f"the account '{account}' has no credentials (configured: {known}): add [accounts.{account}] with "
-            "user and password to the settings file, or to AFILSQL_ACCOUNTS"
+            f"the account '{account}' has no credentials (configured: {', '.join(self.configured) or 'none'}): add "
+            f"[accounts.{account}] with user and password to the settings file, or to AFILSQL_ACCOUNTS"
         )
+
+    @property
+    def configured(self) -> list[str]:
+        """Names of the accounts that are set."""
+        return sorted({*self.accounts, *([DEFAULT_ACCOUNT] if self.user else [])})
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -199,17 +246,19 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
         ConfigError: A file or value cannot be used; the message names the setting.
     """
     environ = os.environ if environ is None else environ
-    named = environ.get(f"{PREFIX}CONFIG")
-    path = config or (Path(named) if named else None)
-    from_file = _read_toml(path) if path else {}
+    path = settings_file(config, environ)
+    from_file = settingsfile.read(path, Settings.model_fields, AccountSettings.model_fields) if path else {}
     from_env = _read_environ(environ)
-    merged = {**from_file, **from_env}
+    for values, place in ((from_env, "the environment"), (from_file, str(path))):
+        _refuse_both(values, place)
     default = from_file.get("accounts", {}).get(DEFAULT_ACCOUNT)
     if isinstance(default, dict) and "accounts" not in from_env:
         # What the environment says about the default account also beats the file's [accounts.default].
-        default.update({k: from_env[k] for k in ("user", "password") if k in from_env})
+        said: dict[str, Any] = {k: from_env[k] for k in ("user", "password", "password_file") if k in from_env}
+        from_file["accounts"][DEFAULT_ACCOUNT] = _over(default, said)
+    merged = _over(from_file, from_env)
     try:
-        return Settings.model_validate(merged)
+        settings = Settings.model_validate(merged)
     except ValidationError as e:
         first = e.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -218,14 +267,49 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
         if root == "accounts" and root in from_env:
             where = f"{PREFIX}ACCOUNTS ({key})"
         raise ConfigError(f"the setting {where} is wrong: {first['msg'].removeprefix('Value error, ')}") from None
+    return settings if "database_url" in merged else _with_database_url(settings, environ)
 
 
-def masked_url(url: str) -> str:
-    """Return a database URL fit for messages: its passwords replaced by ***."""
-    hidden = re.sub(r"(?<=://)([^:/?@]*):.*@(?=[^@]*$)", r"\1:***@", url)
-    # odbc_connect carries a whole connection string, often percent-encoded, with the password somewhere inside.
-    hidden = re.sub(r"(odbc_connect=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
-    return re.sub(r"((?:pwd|password)=)[^&;]*", r"\1***", hidden, flags=re.IGNORECASE)
+def settings_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the settings file in use: the one given, else the one AFILSQL_CONFIG names, else None."""
+    named = environ.get(f"{PREFIX}CONFIG")
+    return config or (Path(named) if named else None)
+
+
+def credential_file(name: str, environ: Mapping[str, str]) -> Path | None:
+    """Return where systemd puts a credential of this name; None when it gave none, or no file can be called so."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder, name) if folder and Path(name).name == name else None
+
+
+def _with_database_url(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    if settings.database_url_file is not None:
+        url = secretfiles.read_secret(
+            settings.database_url_file, f"the file {settings.database_url_file} of the database URL"
+        )
+    else:
+        file = credential_file("afilsql.database_url", environ)
+        if file is None or not secretfiles.is_there(file):
+            return settings
+        url = secretfiles.read_secret(
+            file, "the systemd credential afilsql.database_url", mounted=(secretfiles.MOUNTED, file.parent)
+        )
+    return settings.model_copy(update={"database_url": MaskedUrl(url)})
+
+
+def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge: a value above also beats the file that would hold it below, and the other way round."""
+    beaten = {other for pair in _PAIRS for other in pair if upper.keys() & set(pair)}
+    return {**{k: v for k, v in lower.items() if k not in beaten}, **upper}
+
+
+def _refuse_both(values: Mapping[str, Any], place: str) -> None:
+    accounts = values.get("accounts", {})
+    tables = accounts.values() if isinstance(accounts, dict) else ()
+    for table in (values, *(t for t in tables if isinstance(t, dict))):
+        for pair in _PAIRS:
+            if table.keys() >= set(pair):
+                raise ConfigError(f"{place} sets both {pair[0]} and {pair[1]}: keep one")
 
 
 def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -241,46 +325,3 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
             except ValueError:
                 raise ConfigError(f"the setting {PREFIX}{name.upper()} is not JSON: write {example}") from None
     return found
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"the settings file {path} does not exist: check --config or {PREFIX}CONFIG") from None
-    except OSError as e:
-        raise ConfigError(f"the settings file {path} cannot be read ({e.strerror}): check its permissions") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the settings file {path} is not UTF-8: save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as e:
-        # Only the place: the text of the error may quote part of a line that holds a password.
-        place = re.search(r"\(at [^)]*\)", str(e))
-        raise ConfigError(f"the settings file {path} is not TOML {place[0] if place else ''}: correct it") from None
-    _refuse_unknown(path, data)
-    if os.name == "posix" and _holds_secret(data) and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise ConfigError(f"the settings file {path} holds a password and others can read it: run `chmod 600 {path}`")
-    return data
-
-
-def _refuse_unknown(path: Path, data: Mapping[str, Any]) -> None:
-    for key in data:
-        if key not in Settings.model_fields:
-            raise ConfigError(
-                f"the settings file {path} has the unknown key '{key}'; known are {', '.join(Settings.model_fields)}"
-            )
-    accounts = data.get("accounts", {})
-    if not isinstance(accounts, dict):
-        raise ConfigError(f"accounts in {path} is not a table: write [accounts.NAME] with user and password")
-    for name, account in accounts.items():
-        for key in account if isinstance(account, dict) else ():
-            if key not in AccountSettings.model_fields:
-                raise ConfigError(
-                    f"the settings file {path} has the unknown key '{key}' in [accounts.{name}]; "
-                    "known are user, password"
-                )
-
-
-def _holds_secret(data: Mapping[str, Any]) -> bool:
-    url = str(data.get("database_url", ""))
-    accounts = data.get("accounts", {}).values()
-    return "password" in data or masked_url(url) != url or any("password" in a for a in accounts if isinstance(a, dict))

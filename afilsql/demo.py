@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from afilsql.config import masked_url
 from afilsql.deploy import migrate
 from afilsql.display import clean, items_table, rows_table, table
 from afilsql.errors import ConfigError, InvalidParameter
+from afilsql.masking import masked_url
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import ItemDetail, Outbox, Request, Status
 

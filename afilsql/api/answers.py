@@ -6,17 +6,19 @@ of the API's is its own word on the request; only then does the HTTP status spea
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 from afilsql.api.methods import ERROR_CODES
-from afilsql.api.reply import Reply, rows_from
+from afilsql.api.reply import Reply, Row, rows_from
 from afilsql.errors import ApiError, CredentialsRefused, DeliveryUnknown, NotSent, Refused
 
 MAX_RETRY_AFTER = 3600.0
@@ -42,23 +44,53 @@ class Answer:
 
 
 def masker(secret: str) -> Callable[[str], str]:
-    """Return a function that masks every spelling of a secret in a text."""
+    """Return a function that masks every spelling of a secret in a text: plain, in a URL, JSON, HTML and base64."""
     if not secret:
         return lambda text: text
-    escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    spellings = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), html.escape(secret), *escaped}
+    # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
+    plain = (secret, html.escape(secret))
+    escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
+    spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
     spellings |= {s.replace("/", "\\/") for s in escaped}
+    spellings |= _in_base64(secret.encode())
     pattern = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
     return lambda text: pattern.sub("***", text)
 
 
-def understand(method: str, answer: Answer, *, mask: Callable[[str], str], now: datetime) -> Reply:
+def _in_base64(secret: bytes) -> set[str]:
+    """How a secret looks inside base64 of something longer, such as "user:password", wherever it begins there.
+
+    Characters that depend on the neighbours too are left out; of a secret too short to be told from chance, nothing.
+    """
+    found = set()
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
+        whole = text[(before * 8 + 5) // 6 : (before + len(secret)) * 8 // 6]
+        if len(whole) >= 8:
+            found |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return found
+
+
+def _masked(row: Row, mask: Callable[[str], str]) -> Row:
+    texts: dict[str, Any] = {name: mask(value) for name, value in asdict(row).items() if isinstance(value, str)}
+    return replace(row, **texts)
+
+
+def understand(
+    method: str,
+    answer: Answer,
+    *,
+    mask: Callable[[str], str],
+    mask_rows: Callable[[str], str] | None = None,
+    now: datetime,
+) -> Reply:
     """Return the Reply an answer amounts to.
 
     Args:
         method: Name of the method called.
         answer: What came.
         mask: Removes the account's secret from a text.
+        mask_rows: The same for the values of rows; None is `mask`.
         now: The time (UTC), for a Retry-After given as a date.
 
     Raises:
@@ -100,6 +132,7 @@ def understand(method: str, answer: Answer, *, mask: Callable[[str], str], now: 
     except ValueError as wrong:
         message = f"{method}: the API's answer has the wrong shape: {wrong}"
     else:
+        rows = tuple(_masked(row, mask_rows or mask) for row in rows)
         return Reply(method=method, http_status=status, rows=rows, text=mask(text))
     raise error(DeliveryUnknown, "BAD_SHAPE", message)
 
@@ -122,9 +155,7 @@ def _turned_away(answer: Answer, error: _MakeError, now: datetime) -> ApiError |
             "carries the password: set AFILSQL_API_URL to the API's present address",
         )
     if status == 407:
-        return error(
-            NotSent, "HTTP_407", "the proxy wants a login (HTTP 407): correct HTTPS_PROXY in the worker's environment"
-        )
+        return error(NotSent, "HTTP_407", "the proxy wants a login (HTTP 407): correct AFILSQL_PROXY, or HTTPS_PROXY")
     return None
 
 

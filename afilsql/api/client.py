@@ -9,6 +9,7 @@ from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
 
 import requests
+from pydantic import SecretBytes, SecretStr
 from requests.exceptions import InvalidSchema, InvalidURL
 from urllib3.exceptions import ReadTimeoutError
 
@@ -22,6 +23,9 @@ DEFAULT_URL = "https://www.afilnet.com/api/http/"
 
 #: Largest answer read, in bytes after decompression.
 MAX_ANSWER_BYTES = 10_000_000
+
+#: Characters a password must have for rows to be searched for it.
+MASKED_IN_ROWS = 8
 
 _CHUNK_BYTES = 65_536
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
@@ -69,8 +73,10 @@ class AfilnetClient:
             raise ConfigError("AFILSQL_USER or AFILSQL_PASSWORD is not text: type it again as UTF-8")
         self.url = url
         self._user = user
-        self._password = password
+        self._password = SecretStr(password)
         self._mask = masker(password)
+        # A short password is as likely a word of somebody's message, which must stay as it is.
+        self._mask_rows = self._mask if len(password) >= MASKED_IN_ROWS else str
         self._timeout = (connect_timeout, read_timeout)
         self._verify = verify
         self._own_session = session is None
@@ -95,18 +101,23 @@ class AfilnetClient:
             DeliveryUnknown: The request left and no usable answer came back.
         """
         given = check(method, parameters)
-        form = {"class": "chat", "method": method, "user": self._user, "password": self._password, **given}
-        answer = self._post(urlencode(form, quote_via=quote).encode("ascii"))
-        return understand(method, answer, mask=self._mask, now=self._clock())
+        answer = self._post(self._form(method, given))
+        return understand(method, answer, mask=self._mask, mask_rows=self._mask_rows, now=self._clock())
 
-    def _post(self, body: bytes) -> Answer:
+    def _form(self, method: str, given: Mapping[str, str]) -> SecretBytes:
+        login = {"user": self._user, "password": self._password.get_secret_value()}
+        form = {"class": "chat", "method": method, **login, **given}
+        return SecretBytes(urlencode(form, quote_via=quote).encode("ascii"))
+
+    def _post(self, body: SecretBytes) -> Answer:
+        # What tools that report crashes read of our frames, local variables, does not show the body.
         # Errors of requests carry the request, and with it the password; raising ours after the except
         # block keeps theirs out of __context__ as well.
         failure: ApiError
         try:
             with self._session.post(
                 self.url,
-                data=body,
+                data=body.get_secret_value(),
                 headers=_HEADERS,
                 timeout=self._timeout,
                 verify=self._verify,
@@ -121,7 +132,7 @@ class AfilnetClient:
         except (InvalidURL, InvalidSchema) as error:  # raised before connecting; a proxy's URL can be meant too
             failure = NotSent(
                 f"{self._host()}: its URL or the proxy's cannot be used ({type(error).__name__}): correct "
-                "AFILSQL_API_URL or HTTPS_PROXY; nothing was sent",
+                "AFILSQL_API_URL, AFILSQL_PROXY or HTTPS_PROXY; nothing was sent",
                 code="CONNECT",
             )
         except OSError as error:  # every exception of requests is one

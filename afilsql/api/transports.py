@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import socket
 import ssl
 import time
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -21,6 +23,9 @@ from urllib3 import PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError, SSLError
+
+from afilsql import secretfiles
+from afilsql.errors import ConfigError
 
 #: Seconds after which an idle connection is not used again. Servers commonly close theirs after 5 or
 #: more, and a request sent into that moment cannot be told from one that was processed.
@@ -79,7 +84,7 @@ class _Connection(HTTPConnection):
             super().connect()
         except Exception as error:  # noqa: BLE001 - whatever it is, the request has not left yet
             self.close()
-            raise _connect_failed(error) from None
+            raise _connect_failed(error, f" through the proxy {_place(self.proxy)}" if self.proxy else "") from None
 
     def getresponse(self) -> Any:
         response = super().getresponse()
@@ -105,10 +110,11 @@ class _TlsPool(HTTPSConnectionPool):
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, ssl_minimum_version=ssl.TLSVersion.TLSv1_2, **kwargs)
         _use_pools(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
+        kwargs["ssl_minimum_version"] = ssl.TLSVersion.TLSv1_2
         manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
         _use_pools(manager)
         return manager
@@ -122,13 +128,24 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def new_session(pool_size: int) -> requests.Session:
-    """Return a session to be shared by threads: pooled, without retries, cookies or ~/.netrc.
-
-    Proxies and REQUESTS_CA_BUNDLE are taken from the environment.
+def new_session(
+    pool_size: int,
+    *,
+    proxy: str | None = None,
+    client_cert: Path | None = None,
+    client_key: Path | None = None,
+) -> requests.Session:
+    """Return a session to be shared by threads: pooled, TLS 1.2 or later, without retries, cookies or ~/.netrc.
 
     Args:
         pool_size: Connections kept open.
+        proxy: URL of the proxy to go through; "none" is none. None takes proxies, and REQUESTS_CA_BUNDLE, from the
+            environment; with another value nothing is taken from there.
+        client_cert: PEM file of the certificate to show.
+        client_key: PEM file of its key; None when client_cert holds it too.
+
+    Raises:
+        ConfigError: Certificate and key cannot be used, or others can read the key.
     """
     session = requests.Session()
     adapter = _Adapter(pool_connections=4, pool_maxsize=pool_size, max_retries=0)
@@ -136,20 +153,52 @@ def new_session(pool_size: int) -> requests.Session:
     session.mount("http://", adapter)
     # Without an auth of its own requests looks into ~/.netrc and would send what it finds there.
     session.auth = _no_auth
+    if proxy is not None:
+        session.trust_env = False
+        if proxy != "none":
+            session.proxies = {"http": str(proxy), "https": str(proxy)}
+    if client_cert is not None:
+        _check_certificate(client_cert, client_key or client_cert)
+        session.cert = (str(client_cert), str(client_key or client_cert))
+    elif client_key is not None:
+        raise ConfigError("AFILSQL_CLIENT_KEY is set without AFILSQL_CLIENT_CERT: set both")
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = "afilsql"
     session.headers["Accept"] = "application/json"
     return session
 
 
-def _connect_failed(error: Exception) -> ConnectError:
+def _check_certificate(cert: Path, key: Path) -> None:
+    named = f"the client's key {key} (AFILSQL_CLIENT_KEY)"
+    _, status = secretfiles.read(key, named)
+    secretfiles.check(key, status, named, secret=True)
+    try:
+        # Without a password of ours OpenSSL would ask for that of an encrypted key, on a terminal nobody watches.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"AFILSQL_CLIENT_CERT and its key cannot be used ({_innermost(error)}): give two PEM files that belong "
+            "together, the key without a passphrase"
+        ) from None
+
+
+def _connect_failed(error: Exception, through: str) -> ConnectError:
     if isinstance(error, NameResolutionError):
-        return ConnectError("CONNECT", "the host name cannot be resolved")
+        return ConnectError("CONNECT", f"the host name cannot be resolved{through}")
     if isinstance(error, (ssl.SSLError, ssl.CertificateError, SSLError)):
-        return ConnectError("TLS", f"the TLS handshake failed ({_innermost(error)})")
+        return ConnectError("TLS", f"the TLS handshake failed{through} ({_innermost(error)})")
     if isinstance(error, (TimeoutError, ConnectTimeoutError)) and not isinstance(error, NewConnectionError):
-        return ConnectError("CONNECT_TIMEOUT", "no connection within the connect time-out")
-    return ConnectError("CONNECT", f"no connection ({_innermost(error)})")
+        return ConnectError("CONNECT_TIMEOUT", f"no connection within the connect time-out{through}")
+    refused = re.match(r"Tunnel connection failed: (\d{3})", str(error))
+    if refused is not None:
+        what = "wants another login" if refused[1] == "407" else "refused"
+        return ConnectError(f"PROXY_{refused[1]}", f"no connection{through}, which {what} (HTTP {refused[1]})")
+    return ConnectError("CONNECT", f"no connection{through} ({_innermost(error)})")
+
+
+def _place(url: Any) -> str:
+    """Where a proxy is, without its user and password."""
+    return f"{url.host}:{url.port}"
 
 
 def _innermost(error: BaseException) -> str:

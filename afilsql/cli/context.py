@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -75,17 +76,45 @@ def settings_of(ctx: typer.Context) -> Settings:
     """Read the settings. Raises ConfigError."""
     from afilsql.config import load_settings
 
-    state = ctx.obj if isinstance(ctx.obj, State) else State()
-    return load_settings(state.config)
+    return load_settings(config_of(ctx))
 
 
-def outbox_of(ctx: typer.Context) -> Outbox:
+def config_of(ctx: typer.Context) -> Path | None:
+    """Return the settings file that --config names."""
+    return ctx.obj.config if isinstance(ctx.obj, State) else None
+
+
+def outbox_of(ctx: typer.Context, warn: Callable[[str], object] | None = None) -> Outbox:
     """Open the outbox of the settings; an embedded one is created when it is not there. Raises AfilsqlError."""
     from afilsql.outbox import open_outbox
 
-    url = settings_of(ctx).database_url
+    url = database_of(ctx, warn)
     ensure_embedded(url)
     return open_outbox(url)
+
+
+def database_of(ctx: typer.Context, warn: Callable[[str], object] | None = None, *, given: str | None = None) -> str:
+    """Return the database URL, after saying on standard error, or to `warn`, where it is not safe.
+
+    Args:
+        warn: Told what is not safe.
+        given: The URL an option of the command gave, in place of the settings'.
+    """
+    if given is not None:
+        from afilsql.masking import masked_url
+
+        if masked_url(given) != given:
+            note(
+                "warning: everybody on this machine can see the password in --url while this runs; "
+                "use AFILSQL_DATABASE_URL instead"
+            )
+    url = given or settings_of(ctx).database_url
+    if url.startswith("mssql"):
+        from afilsql.outbox.encryption import weaknesses
+
+        for weakness in weaknesses(url):
+            (warn or note)(f"warning: {weakness}")
+    return url
 
 
 def ensure_embedded(url: str) -> None:

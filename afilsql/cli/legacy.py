@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from afilsql import plain
-from afilsql.cli.context import Exit, Json, note, settings_of
+from afilsql.cli.context import Exit, Json, database_of, note
 from afilsql.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def legacy(
         raise InvalidParameter(
             "name .sql files or folders, or give --database, and not both: see `afilsql legacy --help`"
         )
-    sources = _from_database(url or settings_of(ctx).database_url) if from_database else _from_paths(paths or [])
+    sources = _from_database(database_of(ctx, given=url)) if from_database else _from_paths(paths or [])
     found = scan(sources)
     if json:
         from afilsql.display import print_json

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from afilsql.cli.context import Exit, Json, note, outbox_of, say, settings_of
+from afilsql.cli.context import Exit, Json, database_of, note, outbox_of, say
 from afilsql.errors import InvalidParameter
 
 
@@ -31,14 +31,14 @@ def migrate(
 ) -> None:
     """Bring the database to this version; doing it again changes nothing."""
     from afilsql import deploy
-    from afilsql.config import masked_url
+    from afilsql.masking import masked_url
 
     if sum((sql, check, downgrade is not None)) > 1:
         raise InvalidParameter("--sql, --check and --downgrade exclude each other: give one")
     if sql:
         print(deploy.script(), end="")
         return
-    url = settings_of(ctx).database_url
+    url = database_of(ctx)
     if check:
         found = deploy.drift(url)
         for line in found:
@@ -126,7 +126,7 @@ def uninstall(
     """Take everything of afilsql out of the database: print the T-SQL, or with --yes run it."""
     from afilsql import uninstall as removal
 
-    url = settings_of(ctx).database_url
+    url = database_of(ctx)
     done = removal.uninstall(url, discard=discard) if yes else removal.statements(url)
     for statement in done:
         say(statement)

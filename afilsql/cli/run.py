@@ -18,12 +18,15 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from afilsql.cli.context import Exit, exit_code, outbox_of, settings_of
+from afilsql.cli.context import Exit, config_of, database_of, exit_code, outbox_of, settings_of
 from afilsql.errors import AfilsqlError, ConfigError, InvalidParameter
 
 if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
     from afilsql.api.client import AfilnetClient
     from afilsql.config import Settings
+    from afilsql.credentials import Login
     from afilsql.delivery.alerter import Hook
     from afilsql.delivery.events import Event
     from afilsql.delivery.limits import Rate
@@ -42,38 +45,47 @@ def register(app: typer.Typer) -> None:
 
 
 class Clients:
-    """Makes one client for each account, when it is first needed; safe to call from any thread."""
+    """Gives the client of an account: the same until its login changes; safe to call from any thread.
 
-    def __init__(self, settings: Settings) -> None:
+    A client that was replaced is only let go of: calls in flight end with it, and the last of them closes its
+    connections.
+    """
+
+    def __init__(self, settings: Settings, logins: Callable[[str], Login]) -> None:
         self._settings = settings
+        self._logins = logins
         self._lock = threading.Lock()
-        self._made: dict[str, AfilnetClient] = {}
+        self._made: dict[str, tuple[Login, AfilnetClient]] = {}
 
     def __call__(self, account: str) -> AfilnetClient:
         """Return the account's client. Raises ConfigError when it has no credentials."""
+        login = self._logins(account)
+        with self._lock:
+            made = self._made.get(account)
+            if made is None or made[0] != login:
+                made = self._made[account] = (login, self._new(login))
+            return made[1]
+
+    def _new(self, login: Login) -> AfilnetClient:
         from afilsql.api.client import AfilnetClient
+        from afilsql.api.transports import new_session
 
         s = self._settings
-        with self._lock:
-            if account not in self._made:
-                credentials = s.credentials(account)
-                self._made[account] = AfilnetClient(
-                    credentials.user,
-                    credentials.password.get_secret_value(),
-                    url=s.api_url,
-                    connect_timeout=s.connect_timeout,
-                    read_timeout=s.read_timeout,
-                    verify=str(s.ca_bundle) if s.ca_bundle else True,
-                    pool_size=s.concurrency,
-                    allow_http=s.allow_http,
-                )
-            return self._made[account]
+        return AfilnetClient(
+            login.user,
+            login.password.get_secret_value(),
+            url=s.api_url,
+            connect_timeout=s.connect_timeout,
+            read_timeout=s.read_timeout,
+            verify=str(s.ca_bundle) if s.ca_bundle else True,
+            session=new_session(s.concurrency, proxy=s.proxy, client_cert=s.client_cert, client_key=s.client_key),
+            allow_http=s.allow_http,
+        )
 
     def close(self) -> None:
-        """Close every client."""
+        """Close every client's connections."""
         with self._lock:
-            for client in self._made.values():
-                client.close()
+            self._made.clear()
 
 
 def worker(
@@ -85,9 +97,11 @@ def worker(
     """Deliver what is queued until stopped (SIGTERM, Ctrl+C)."""
     from afilsql import logs
     from afilsql.delivery.alerter import Alerter
+    from afilsql.process import forbid_core_dumps
 
     if drain and once:
         raise InvalidParameter("--drain and --once exclude each other: give one")
+    forbid_core_dumps()
     settings = settings_of(ctx)
     if concurrency is not None:
         settings = settings.model_copy(update={"concurrency": concurrency})
@@ -131,7 +145,12 @@ def _deliver(
     from afilsql.delivery.caller import ReadBackSettings
     from afilsql.delivery.worker import Worker
 
-    with closing(Clients(settings)) as clients, outbox_of(ctx) as outbox:
+    def warn(text: str) -> None:
+        logger.warning("database_connection", detail=text.removeprefix("warning: "))
+
+    with closing(Clients(settings, _logins(ctx, logger))) as clients, outbox_of(ctx, warn) as outbox:
+        for account in settings.configured:
+            clients(account)  # what cannot work is said now, not when the first message waits
         made = Worker(
             outbox,
             clients,
@@ -153,7 +172,23 @@ def _deliver(
     logger.info("worker_ended", worker=name, **asdict(totals))
 
 
+def _logins(ctx: typer.Context, logger: FilteringBoundLogger) -> Callable[[str], Login]:
+    from afilsql.config import settings_file
+    from afilsql.credentials import Logins
+
+    def on_trouble(account: str, why: str) -> None:
+        logger.warning("login_kept", account=account, detail=f"{why}; until then the worker uses what it had")
+
+    return Logins(
+        lambda: settings_of(ctx),
+        config=settings_file(config_of(ctx), os.environ),
+        on_change=lambda account: logger.info("login_changed", account=account),
+        on_trouble=on_trouble,
+    )
+
+
 def demo(
+    ctx: typer.Context,
     url: Annotated[str | None, typer.Option(help="An empty database to run it in; none is an embedded one.")] = None,
     folder: Annotated[Path | None, typer.Option(help="Where the embedded database goes; a new folder if none.")] = None,
 ) -> None:
@@ -161,6 +196,8 @@ def demo(
     from afilsql.demo import run
     from afilsql.display import console
 
+    if url is not None:
+        database_of(ctx, given=url)
     if not run(console(), url=url, folder=folder):
         raise typer.Exit(Exit.FAILED)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -50,7 +49,7 @@ class Caller:
     """Makes the call of one claim. Safe to use from many threads.
 
     Args:
-        client_for: Gives the client of an account; called once per account that has one.
+        client_for: Gives the client of an account; called for each claim, from any thread.
         on_unknown: What a send does when nobody knows whether it went out.
         read_back: How it is found out.
         clock: The time now (UTC).
@@ -74,8 +73,6 @@ class Caller:
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
-        self._clients: dict[str, AfilnetClient] = {}
-        self._lock = threading.Lock()
 
     def deliver(self, claim: Claim) -> Result:
         """Call the API for this claim and say what became of it. Raises nothing."""
@@ -163,19 +160,14 @@ class Caller:
         )
 
     def _client(self, account: str) -> AfilnetClient:
-        with self._lock:
-            client = self._clients.get(account)
-            if client is None:
-                try:
-                    client = self._client_for(account)
-                except ConfigError:
-                    raise
-                except Exception as error:
-                    raise NotSent(
-                        f"no client for the account '{account}': unexpected {type(error).__name__}", code="INTERNAL"
-                    ) from error
-                self._clients[account] = client
-            return client
+        try:
+            return self._client_for(account)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise NotSent(
+                f"no client for the account '{account}': unexpected {type(error).__name__}", code="INTERNAL"
+            ) from error
 
 
 def _is_send(claim: Claim) -> bool:

@@ -26,6 +26,7 @@ class Delivered:
         code: The API's error code or ours, None for success.
         detail: One line for a person, None for success.
         duration_ms: Milliseconds the call took.
+        look_in: For uncertain: seconds until its conversation is read back, None when that is left to a person.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Delivered:
     code: str | None
     detail: str | None
     duration_ms: int
+    look_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ conversation lately. Times of the list are the API's, all others the database's,
 
 arrived   one copy of the text more is listed than other requests account for, and one that is new since the try
 absent    the text is not listed since the try, which is long enough ago for the API to have listed it; an earlier
-          message of the outbox's own is listed at its time, so the list reaches back, shows texts as they were sent, and
-          its clock agrees; from there on all that arrived is listed, and nothing that could be this one
+          message of the outbox's own is listed at its time, so the list reaches back, shows texts as they were sent,
+          and its clock agrees; from there on all that arrived is listed, and nothing that could be this one
 doubt     anything else
 """
 

@@ -289,4 +289,5 @@ def _event_of(claim: Claim, result: Result) -> Event:
         result.error_code,
         result.detail,
         result.duration_ms,
+        result.look_in,
     )

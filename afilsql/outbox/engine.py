@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 from sqlalchemy import exc
 
 from afilsql.errors import (
@@ -22,6 +23,7 @@ from afilsql.errors import (
     SchemaOutOfDate,
 )
 from afilsql.outbox import schema
+from afilsql.outbox.encryption import encrypted
 
 #: Errors of SQL Server and Azure SQL that pass by themselves. Source: Microsoft's list of transient errors,
 #: with deadlock (1205), lock timeout (1222) and our own "busy" (51010).
@@ -46,7 +48,8 @@ def create_engine(url: str, *, autocommit: bool = False) -> sa.Engine:
     """Make an engine for `sqlite:///…` or `mssql+pyodbc://…`.
 
     A `mssql+pyodbc` URL that names no driver gets the first that is there: Microsoft's ODBC driver 18 or 17
-    as installed, else the one inside the wheel `mssql-python-odbc`. With autocommit, SQL Server's connections
+    as installed, else the one inside the wheel `mssql-python-odbc`. Connections are encrypted unless the URL says
+    otherwise; the engine's own URL holds no password. With autocommit, SQL Server's connections
     leave transactions to the procedures.
 
     Raises:
@@ -55,7 +58,7 @@ def create_engine(url: str, *, autocommit: bool = False) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):  # the latter for a port, and may quote part of a password
         raise ConfigError(
             "AFILSQL_DATABASE_URL is not a database URL: write sqlite:///file.db or "
             "mssql+pyodbc://user:password@server:1433/database"
@@ -96,12 +99,24 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     query = dict(url.query)
     if not any(k in query for k in ("driver", "odbc_connect")):
         query["driver"] = find_driver(pyodbc.drivers())
-    if "odbc_connect" not in query:
-        query.setdefault("Encrypt", "yes")
-    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-    return sa.create_engine(
-        url.set(query=query), hide_parameters=True, pool_recycle=1800, use_setinputsizes=False, **options
+    real = encrypted(url.set(query=query))
+    engine = sa.create_engine(
+        _without_password(real), hide_parameters=True, pool_recycle=1800, use_setinputsizes=False, **options
     )
+    (connect, *_), _ = engine.dialect.create_connect_args(real)
+    secret = SecretStr(connect)
+
+    @sa.event.listens_for(engine, "do_connect")
+    def log_in(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
+        arguments[0] = secret.get_secret_value()
+
+    return engine
+
+
+def _without_password(url: sa.URL) -> sa.URL:
+    """What an engine may show of its URL, in its repr and wherever that goes."""
+    hidden = {name: "***" for name in url.query if name.lower() in ("odbc_connect", "pwd", "password")}
+    return url.set(password="***" if url.password else None).update_query_dict(hidden)
 
 
 def find_driver(installed: list[str]) -> str:

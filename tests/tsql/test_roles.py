@@ -179,8 +179,42 @@ def test_a_sender_sees_their_own_items_and_no_others(people: dict[str, Any], que
 
 def test_a_request_bears_the_name_of_the_sender_who_called(people: dict[str, Any], chained: bool, query: Any) -> None:
     if not chained:
-        pytest.skip("this engine has no ownership chains in procedures")
+        pytest.skip("Babelfish has no ownership chains in procedures")
     connection = people["afil_sender"]
     assert attempt(connection, "EXEC afil.get_chat_channels") is None
     login = connection.cursor().execute("SELECT SUSER_SNAME()").fetchone()[0]
     assert [r[0] for r in query("SELECT created_by FROM afil.all_items")] == [login]
+
+
+#: What the headers of sql/ give the worker, told here once more so that neither list can grow alone.
+OF_THE_WORKER = {"exchange", "release", "apply_retention", "help"}
+
+
+def test_the_worker_is_refused_every_object_of_the_schema_but_its_own(people: dict[str, Any], query: Any) -> None:
+    examples = {o.name: o.example for o in OBJECTS}
+    assert {o.name for o in OBJECTS if "afil_worker" in o.roles} == OF_THE_WORKER
+    found = query(
+        "SELECT name, RTRIM(type) AS type FROM sys.objects "
+        "WHERE schema_id = SCHEMA_ID(N'afil') AND RTRIM(type) IN ('U', 'V', 'P', 'IF', 'TF', 'FN', 'SN')"
+    )
+    names = {o.name for o in found}
+    assert examples.keys() <= names, "the server lists what sql/ holds"
+    assert {o.name for o in found if o.type not in ("U", "V")} <= examples.keys(), "nothing is there that sql/ lacks"
+    for name, kind in found:
+        if name in OF_THE_WORKER:
+            continue
+        sql = f"SELECT TOP (1) * FROM afil.[{name}]" if kind in ("U", "V") else examples[name]
+        error = attempt(people["afil_worker"], sql) or ""
+        denied = rf"{DENIED} (for \w+ {name}\b|on the object '{name}')"
+        assert re.search(denied, error, re.IGNORECASE), f"{kind} {name}: {error or 'it may be used'}"
+
+
+def test_the_worker_does_its_whole_work_with_its_role_alone(
+    people: dict[str, Any], chained: bool, query: Any, tsql_url: str
+) -> None:
+    if not chained:
+        pytest.skip("Babelfish has no ownership chains in procedures")
+    query("EXEC afil.get_chat_channels")
+    connection = people["afil_worker"]
+    for obj in (o for o in OBJECTS if o.name in OF_THE_WORKER):
+        assert attempt(connection, obj.example) is None, obj.name

@@ -201,3 +201,36 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+WEAK = "mssql+pyodbc://sa:s3cret@db.example.com/d?driver=none&Encrypt=no"
+
+
+def test_an_unencrypted_database_connection_is_warned_of_once(run, monkeypatch):
+    monkeypatch.setenv("AFILSQL_DATABASE_URL", WEAK)
+    ran = run("status")
+    assert ran.code == Exit.CONFIG  # there is no driver "none"
+    assert ran.err.count("warning: Encrypt=no") == 1
+    assert "s3cret" not in ran.err
+
+
+def test_a_worker_logs_that_its_database_connection_is_not_encrypted(run, monkeypatch):
+    monkeypatch.setenv("AFILSQL_DATABASE_URL", WEAK)
+    monkeypatch.setenv("AFILSQL_USER", "ana")
+    monkeypatch.setenv("AFILSQL_PASSWORD", "s3cret")
+    lines = [json.loads(line) for line in run("worker", "--drain").err.splitlines() if line.startswith("{")]
+    assert [line["level"] for line in lines if line["event"] == "database_connection"] == ["warning"]
+
+
+def test_a_password_on_the_command_line_is_warned_of(run):
+    ran = run("legacy", "--url", WEAK)
+    assert "everybody on this machine can see the password in --url" in ran.err
+    assert "s3cret" not in ran.err
+
+
+def test_a_worker_whose_password_cannot_be_had_says_so_at_the_start(run, monkeypatch):
+    monkeypatch.setenv("AFILSQL_USER", "ana")
+    monkeypatch.setenv("AFILSQL_PASSWORD_FILE", "/no/such/file")
+    ran = run("worker", "--drain")
+    assert ran.code == Exit.CONFIG
+    assert "the password file /no/such/file of the account 'default' does not exist" in ran.err

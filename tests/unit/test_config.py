@@ -11,8 +11,9 @@ import pytest
 
 import afilsql
 from afilsql import logs
-from afilsql.config import load_settings, masked_url
+from afilsql.config import load_settings
 from afilsql.errors import ConfigError
+from afilsql.masking import masked_url
 
 SECRET = "s3cret-Word"
 
