@@ -172,9 +172,7 @@ class Connection(HTTPConnection):
         try:
             addresses = self._resolve(self._dns_host, self.port, timeout)
         except TimeoutError:
-            raise ConnectError(
-                "CONNECT_TIMEOUT", "the host name was not resolved within the connect time-out"
-            ) from None
+            raise ConnectError("CONNECT_TIMEOUT", "host name not resolved within the connect time-out") from None
         except (OSError, UnicodeError):
             raise ConnectError("CONNECT", "the host name cannot be resolved") from None
         failure: OSError = OSError("the host name has no address")

@@ -40,8 +40,11 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def _use_pools(self, manager: PoolManager) -> None:
-        pools: dict[str, Any] = {"http": _Pool, "https": _TlsPool}
-        manager.pool_classes_by_scheme = {s: partial(pool, **self._of_connections) for s, pool in pools.items()}
+        pools: Any = {
+            "http": partial(_Pool, **self._of_connections),
+            "https": partial(_TlsPool, **self._of_connections),
+        }
+        manager.pool_classes_by_scheme = pools
 
 
 class _Session(requests.Session):

@@ -486,7 +486,7 @@ def test_a_connection_on_which_more_came_than_the_answer_is_not_used_again(extra
 )
 def test_an_interim_answer_is_not_taken_for_the_answer_to_this_request_nor_the_next(interim: bytes) -> None:
     def late(conn: socket.socket) -> None:
-        conn.sendall(interim)
+        conn.sendall(b"HTTP/1.1 " + interim + b"\r\n\r\n")
         time.sleep(0.05)
         conn.sendall(http(200, OK))
         read_request(conn)
