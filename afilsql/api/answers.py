@@ -25,6 +25,10 @@ MAX_RETRY_AFTER = 3600.0
 BODY_CHARS = 1024
 CODE_CHARS = 100
 
+#: Characters from which a secret is masked wherever it occurs. A shorter one occurs by chance ("1234" in an id) and is
+#: masked where it stands alone, as an echo does.
+LONG_SECRET = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -43,18 +47,43 @@ class Answer:
     failure: DeliveryUnknown | None = None
 
 
-def masker(secret: str) -> Callable[[str], str]:
-    """Return a function that masks every spelling of a secret in a text: plain, in a URL, JSON, HTML and base64."""
-    if not secret:
-        return lambda text: text
-    # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
-    plain = (secret, html.escape(secret))
-    escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
-    spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
-    spellings |= {s.replace("/", "\\/") for s in escaped}
-    spellings |= _in_base64(secret.encode())
-    pattern = re.compile("|".join(map(re.escape, sorted(spellings, key=len, reverse=True))), re.IGNORECASE)
-    return lambda text: pattern.sub("***", text)
+class Mask:
+    """Masks every spelling of a secret in a text: plain, in a URL, JSON, HTML and base64.
+
+    Args:
+        secret: What must not be seen; "" masks nothing.
+    """
+
+    def __init__(self, secret: str) -> None:
+        # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
+        plain = (secret, html.escape(secret))
+        escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
+        spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
+        spellings |= {s.replace("/", "\\/") for s in escaped} | _in_base64(secret.encode())
+        longest_first = sorted(spellings, key=len, reverse=True)
+        alone = len(secret) < LONG_SECRET
+        pattern = "|".join(_alone(s) if alone else re.escape(s) for s in longest_first)
+        self._pattern = re.compile(pattern, re.IGNORECASE) if secret else None
+        self._reach = len(longest_first[0])
+
+    def __call__(self, text: str) -> str:
+        """Return the text with each spelling replaced by ***."""
+        return self._pattern.sub("***", text) if self._pattern else text
+
+    def beginning(self, text: str, limit: int) -> str:
+        """Return at most `limit` characters of the masked text, looking at little more of it than that."""
+        if len(text) <= limit + self._reach:
+            return self(text)[:limit]
+        # A spelling cut in two at the end would not be recognized, so what could be half of one goes.
+        masked = self(text[: limit + self._reach])
+        return masked[: max(0, min(limit, len(masked) - self._reach))]
+
+
+def _alone(spelling: str) -> str:
+    """Return a pattern for a spelling that is not part of a longer word or number."""
+    before = r"(?<![^\W_])" if spelling[:1].isalnum() else ""
+    after = r"(?![^\W_])" if spelling[-1:].isalnum() else ""
+    return before + re.escape(spelling) + after
 
 
 def _in_base64(secret: bytes) -> set[str]:
@@ -80,7 +109,7 @@ def understand(
     method: str,
     answer: Answer,
     *,
-    mask: Callable[[str], str],
+    mask: Mask,
     mask_rows: Callable[[str], str] | None = None,
     now: datetime,
 ) -> Reply:
@@ -94,16 +123,16 @@ def understand(
         now: The time (UTC), for a Retry-After given as a date.
 
     Raises:
-        NotSent: 429 or 503, a redirect, or a proxy that wants a login.
+        NotSent: 429 or 503, a redirect for good, or a proxy that wants a login.
         CredentialsRefused: A code that concerns the account, or 401 or 403.
         Refused: Any other code of the API, or another 4xx.
         DeliveryUnknown: Anything else that is not a well-formed success.
     """
     status = answer.status
-    text = answer.body.decode("utf-8-sig", "replace")
+    shown = mask.beginning(answer.body.decode("utf-8-sig", "replace"), BODY_CHARS)
 
     def error(kind: type[ApiError], code: str, message: str) -> ApiError:
-        return kind(message, status=status, code=code, body=mask(text)[:BODY_CHARS])
+        return kind(message, status=status, code=code, body=shown)
 
     turned_away = _turned_away(answer, error, now)
     if turned_away is not None:
@@ -133,7 +162,7 @@ def understand(
         message = f"{method}: the API's answer has the wrong shape: {wrong}"
     else:
         rows = tuple(_masked(row, mask_rows or mask) for row in rows)
-        return Reply(method=method, http_status=status, rows=rows, text=mask(text))
+        return Reply(method=method, http_status=status, rows=rows, text=mask(answer.body.decode("utf-8-sig")))
     raise error(DeliveryUnknown, "BAD_SHAPE", message)
 
 
@@ -147,9 +176,11 @@ def _turned_away(answer: Answer, error: _MakeError, now: datetime) -> ApiError |
         away = error(NotSent, f"HTTP_{status}", f"the API turned the request away: HTTP {status}, {meaning}")
         away.retry_after = retry_after(answer.headers.get("Retry-After"), now)
         return away
-    if status in (301, 302, 307, 308):
+    if status in (301, 302, 303, 307, 308):
+        # 302 and 303 are also how a page that has done its work says where to look next.
+        kind = DeliveryUnknown if status in (302, 303) else NotSent
         return error(
-            NotSent,
+            kind,
             "REDIRECTED",
             f"the API's address answers with a redirect (HTTP {status}), which is not followed because the request "
             "carries the password: set AFILSQL_API_URL to the API's present address",
@@ -169,14 +200,14 @@ def _parse(body: bytes) -> tuple[object, str]:
         return None, "its body is not JSON: is AFILSQL_API_URL the API's address?" if body.strip() else "nothing in it"
 
 
-def _refused(
-    method: str, status: int, payload: dict[str, object], error: _MakeError, mask: Callable[[str], str]
-) -> ApiError | None:
+def _refused(method: str, status: int, payload: dict[str, object], error: _MakeError, mask: Mask) -> ApiError | None:
     code = payload.get("error")
     if str(payload.get("status")).strip().lower() != "error" or not isinstance(code, (str, int)) or not str(code):
         return None
-    name = mask(str(code).strip())[:CODE_CHARS]
+    name = str(code).strip()
     known = ERROR_CODES.get(name)
+    if known is None:  # a known one tells no secret, and must be known although the password is a word of it
+        name = mask.beginning(name, CODE_CHARS)
     if known is None and (status >= 500 or status == 408):
         return None  # a gateway's own JSON says nothing about what happened behind it
     meaning = known.meaning if known else "A code afilsql does not know."
@@ -217,7 +248,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
         return None
     text = value.strip()
     try:
-        if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
             seconds = float(text)
         else:
             when = parsedate_to_datetime(text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Self
 from urllib.parse import quote, urlencode, urlsplit
@@ -11,23 +13,32 @@ from urllib.parse import quote, urlencode, urlsplit
 import requests
 from pydantic import SecretBytes, SecretStr
 from requests.exceptions import InvalidSchema, InvalidURL
-from urllib3.exceptions import ReadTimeoutError
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
-from afilsql.api.answers import Answer, masker, understand
-from afilsql.api.methods import check
+from afilsql.api.answers import Answer, Mask, understand
+from afilsql.api.connections import ConnectError
+from afilsql.api.methods import METHODS, check
 from afilsql.api.reply import Reply
-from afilsql.api.transports import ConnectError, new_session
+from afilsql.api.transports import new_session
 from afilsql.errors import ApiError, ConfigError, DeliveryUnknown, NotSent
 
 DEFAULT_URL = "https://www.afilnet.com/api/http/"
 
-#: Largest answer read, in bytes after decompression.
+#: Largest answer read, in bytes after decompression: of a get-method's list, and of a send, which says little.
 MAX_ANSWER_BYTES = 10_000_000
+MAX_SEND_ANSWER_BYTES = 1_000_000
 
 #: Characters a password must have for rows to be searched for it.
 MASKED_IN_ROWS = 8
 
+
+#: Of an answer too large, what is kept to show.
+_KEPT_BYTES = 8_192
 _CHUNK_BYTES = 65_536
+
+#: Answers beyond MAX_SEND_ANSWER_BYTES that are read at a time, by all clients together: memory is the process's.
+_LARGE_ANSWERS = threading.BoundedSemaphore(4)
+
 _HEADERS = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
 
 
@@ -74,7 +85,7 @@ class AfilnetClient:
         self.url = url
         self._user = user
         self._password = SecretStr(password)
-        self._mask = masker(password)
+        self._mask = Mask(password)
         # A short password is as likely a word of somebody's message, which must stay as it is.
         self._mask_rows = self._mask if len(password) >= MASKED_IN_ROWS else str
         self._timeout = (connect_timeout, read_timeout)
@@ -101,15 +112,17 @@ class AfilnetClient:
             DeliveryUnknown: The request left and no usable answer came back.
         """
         given = check(method, parameters)
-        answer = self._post(self._form(method, given))
-        return understand(method, answer, mask=self._mask, mask_rows=self._mask_rows, now=self._clock())
+        limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
+        with ExitStack() as until_understood:
+            answer = self._post(self._form(method, given), limit, until_understood)
+            return understand(method, answer, mask=self._mask, mask_rows=self._mask_rows, now=self._clock())
 
     def _form(self, method: str, given: Mapping[str, str]) -> SecretBytes:
         login = {"user": self._user, "password": self._password.get_secret_value()}
         form = {"class": "chat", "method": method, **login, **given}
         return SecretBytes(urlencode(form, quote_via=quote).encode("ascii"))
 
-    def _post(self, body: SecretBytes) -> Answer:
+    def _post(self, body: SecretBytes, limit: int, until_understood: ExitStack) -> Answer:
         # What tools that report crashes read of our frames, local variables, does not show the body.
         # Errors of requests carry the request, and with it the password; raising ours after the except
         # block keeps theirs out of __context__ as well.
@@ -124,7 +137,7 @@ class AfilnetClient:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return _read(response)
+                return self._read(response, limit, until_understood)
         except ConnectError as error:
             failure = NotSent(f"{self._host()}: {error}; nothing was sent", code=error.code)
         except requests.ConnectTimeout:
@@ -135,9 +148,31 @@ class AfilnetClient:
                 "AFILSQL_API_URL, AFILSQL_PROXY or HTTPS_PROXY; nothing was sent",
                 code="CONNECT",
             )
-        except OSError as error:  # every exception of requests is one
+        except (OSError, HTTPError) as error:  # every exception of requests is the one, of urllib3 the other
             failure = self._no_ca_file() if type(error) is OSError and error.errno is None else _broken(error)
         raise failure
+
+    def _read(self, response: requests.Response, limit: int, until_understood: ExitStack) -> Answer:
+        """Read the body, up to the limit, keeping what came when it breaks off."""
+        body = bytearray()
+        failure = None
+        large = False
+        try:
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > limit:
+                    del body[_KEPT_BYTES:]
+                    message = f"the API's answer is larger than {limit // 1_000_000} MB and was not read further"
+                    failure = DeliveryUnknown(message, code="ANSWER_TOO_LARGE")
+                    break
+                if len(body) > MAX_SEND_ANSWER_BYTES and not large:
+                    if not _LARGE_ANSWERS.acquire(timeout=self._timeout[1]):
+                        raise TimeoutError
+                    until_understood.callback(_LARGE_ANSWERS.release)
+                    large = True
+        except (OSError, HTTPError) as error:
+            failure = _broken(error)
+        return Answer(response.status_code, response.headers, bytes(body), failure)
 
     def _host(self) -> str:
         return urlsplit(self.url).netloc
@@ -200,31 +235,22 @@ def _chat(platform: str, platformid: str, destination: str) -> dict[str, str | N
     return {"platform": platform, "platformid": platformid, "destination": destination}
 
 
-def _read(response: requests.Response) -> Answer:
-    """Read the body, up to the limit, keeping what came when it breaks off."""
-    body = bytearray()
-    failure = None
-    try:
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                message = f"the API's answer is larger than {MAX_ANSWER_BYTES // 1_000_000} MB and was not read further"
-                failure = DeliveryUnknown(message, code="ANSWER_TOO_LARGE")
-                break
-    except OSError as error:
-        failure = _broken(error)
-    return Answer(response.status_code, response.headers, bytes(body), failure)
-
-
-def _broken(error: OSError) -> DeliveryUnknown:
-    cause = error.args[0] if error.args else None
-    if isinstance(error, (requests.Timeout, TimeoutError)) or isinstance(cause, ReadTimeoutError):
+def _broken(error: OSError | HTTPError) -> DeliveryUnknown:
+    if _timed_out(error):
         return DeliveryUnknown(
             "the API did not answer in full within the read time-out; the request may have taken effect", code="TIMEOUT"
         )
     return DeliveryUnknown(
         "the connection broke after the request left; it may or may not have taken effect", code="CONNECTION_BROKEN"
     )
+
+
+def _timed_out(error: object) -> bool:
+    if isinstance(error, (requests.Timeout, TimeoutError, ReadTimeoutError)):
+        return True
+    # Both wrap the cause: requests as its first argument, urllib3 behind a text.
+    wraps = isinstance(error, (requests.RequestException, ProtocolError))
+    return wraps and any(map(_timed_out, error.args))  # type: ignore[attr-defined]
 
 
 def _check_url(url: str, allow_http: bool) -> None:

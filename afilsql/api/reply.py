@@ -13,6 +13,9 @@ from typing import Any
 
 from afilsql.api.methods import METHODS, ListKind
 
+#: Entries of a list that are taken; 10 MB hold no more that say anything, but millions that are empty.
+MAX_ROWS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -95,6 +98,8 @@ def rows_from(method: str, result: object) -> tuple[Row, ...]:
         items = result["list"] if result["list"] is not None else []
     if not isinstance(items, Sequence) or isinstance(items, str):
         raise ValueError(f"its list is {_kind_name(items)}, not a list")
+    if len(items) > MAX_ROWS:
+        raise ValueError(f"its list has {len(items)} entries, more than {MAX_ROWS}")
     rows: list[Row] = []
     for number, item in enumerate(items, start=1):
         if not isinstance(item, Mapping):

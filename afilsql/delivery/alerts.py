@@ -71,10 +71,18 @@ def _refused(e: events.ResultRefused) -> Alert:
 
 
 def _delivered(e: events.Delivered) -> Alert | None:
-    if e.kind != "uncertain":
+    if e.kind != "uncertain" or e.look_in is not None:
         return None
-    text = f"Nobody knows whether request {e.id} went out: look, then decide with afil.resolve."
-    return Alert("uncertain", text, _name(e.account), {"id": e.id, "code": _code(e.code)})
+    return _uncertain(e.id, e.account, _code(e.code))
+
+
+def _read_back(e: events.ReadBack) -> Alert | None:
+    return _uncertain(e.id, e.account, None) if e.kind == "uncertain" and e.final else None
+
+
+def _uncertain(id: int, account: str, code: str | None) -> Alert:
+    text = f"Nobody knows whether request {id} went out: look, then decide with afil.resolve."
+    return Alert("uncertain", text, _name(account), {"id": id, "code": code})
 
 
 def _opened(e: events.BreakerOpened) -> Alert:
@@ -104,6 +112,7 @@ _TABLE: dict[type[Event], Callable[[Any], Alert | None]] = {
     events.AccountHeld: _held,
     events.ResultRefused: _refused,
     events.Delivered: _delivered,
+    events.ReadBack: _read_back,
     events.DatabaseBack: _back,
     events.BreakerOpened: _opened,
     events.BreakerClosed: _closed,

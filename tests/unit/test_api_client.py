@@ -9,13 +9,16 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import pytest
 
 from afilsql.api.client import AfilnetClient
-from afilsql.api.transports import IDLE_LIMIT, new_session
+from afilsql.api.connections import IDLE_LIMIT
+from afilsql.api.resolver import Addresses, Resolver
+from afilsql.api.transports import new_session
 from afilsql.errors import (
     ApiError,
     ConfigError,
@@ -130,14 +133,61 @@ def test_a_closed_port_is_not_sent() -> None:
     assert "refused" in str(caught.value)
 
 
-def test_a_name_that_does_not_resolve_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object, **__: object) -> None:
+def test_a_name_that_does_not_resolve_is_not_sent() -> None:
+    def unknown(*_: object) -> Addresses:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    session = new_session(1, resolve=Resolver(unknown))
     with pytest.raises(NotSent) as caught:
-        client("https://api.invalid/").call("getchatchannels", {})
+        client("https://api.invalid/", session=session).call("getchatchannels", {})
     assert caught.value.code == "CONNECT"
+
+
+def test_a_name_server_that_does_not_answer_takes_no_more_than_the_connect_time_out_and_is_not_sent() -> None:
+    answered = threading.Event()
+
+    def dead(*_: object) -> Addresses:
+        answered.wait(5)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    session = new_session(1, resolve=Resolver(dead))
+    began = time.monotonic()
+    with pytest.raises(NotSent) as caught:
+        client("https://api.invalid/", session=session, connect_timeout=0.2).call("sendmessage", MESSAGE)
+    took = time.monotonic() - began
+    answered.set()
+    assert caught.value.code == "CONNECT_TIMEOUT"
+    assert "name" in str(caught.value)
+    assert took < 1
+
+
+def listening() -> tuple[socket.socket, Addresses]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    return listener, [(socket.AF_INET, socket.SOCK_STREAM, 6, "", listener.getsockname())]
+
+
+def test_the_time_to_connect_is_shared_by_all_addresses_of_a_name() -> None:
+    full, (address,) = listening()
+    with full, ExitStack() as waiting:
+        full.listen(0)
+        for _ in range(3):  # fills the queue of connections, so that the next one gets no answer
+            stuck = waiting.enter_context(socket.socket())
+            stuck.setblocking(False)
+            stuck.connect_ex(full.getsockname())
+        began = time.monotonic()
+        session = new_session(1, resolve=Resolver(lambda *_: [address] * 4))
+        with pytest.raises(NotSent) as caught:
+            client("http://localhost:9/", session=session, connect_timeout=0.4).call("sendmessage", MESSAGE)
+        assert time.monotonic() - began < 1.2
+        assert caught.value.code == "CONNECT_TIMEOUT"
+
+        with server(lambda conn: conn.sendall(http(200, OK))) as (url, requests):
+            port = int(url.split(":")[2].split("/")[0])
+            alive = (*address[:4], ("127.0.0.1", port))
+            session = new_session(1, resolve=Resolver(lambda *_: [address, alive]))
+            # create_connection takes the port from each address, as getaddrinfo gives it
+            client(url, session=session, connect_timeout=0.4).call("sendmessage", MESSAGE)
+            assert len(requests) == 1, "a dead address leaves time for the next"
 
 
 @pytest.mark.parametrize(
@@ -181,10 +231,14 @@ def test_a_server_that_is_busy_did_not_send_and_says_when(status: int, header: s
     assert (caught.code, caught.status, caught.retry_after) == (f"HTTP_{status}", status, seconds)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_not_followed_and_names_the_setting(status: int) -> None:
-    caught = failure(http(status, b"", "Location: http://127.0.0.1:1/elsewhere"))
-    assert isinstance(caught, NotSent)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(301, NotSent), (302, DeliveryUnknown), (303, DeliveryUnknown), (307, NotSent), (308, NotSent)],
+)
+@pytest.mark.parametrize("where", ["http://127.0.0.1:1/elsewhere", "http://[", "/loop"])
+def test_a_redirect_is_not_followed_and_names_the_setting(status: int, kind: type[ApiError], where: str) -> None:
+    caught = failure(http(status, b"", f"Location: {where}"))
+    assert type(caught) is kind
     assert caught.code == "REDIRECTED"
     assert "AFILSQL_API_URL" in str(caught)
 
@@ -256,7 +310,6 @@ def test_a_connection_that_breaks_leaves_delivery_unknown(act: Callable[[socket.
         (http(504), "HTTP_504"),
         (http(507), "HTTP_507"),
         (http(408), "HTTP_408"),
-        (http(303, b"", "Location: /done"), "HTTP_303"),
     ],
 )
 def test_an_answer_that_says_nothing_leaves_delivery_unknown(answer: bytes, code: str) -> None:
@@ -383,15 +436,104 @@ def keep_answering(conn: socket.socket) -> None:
         conn.sendall(http(200, OK))
 
 
-def test_a_connection_is_used_again_but_not_after_a_long_idle_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    with server(keep_answering) as (url, opened), client(url) as api:
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("headers", "limit"),
+    [
+        ([], IDLE_LIMIT),
+        (["Keep-Alive: timeout=100, max=5"], IDLE_LIMIT),
+        (["Keep-Alive: max=5, timeout=1"], 0.5),
+        (["Keep-Alive: timeout=0"], 0.0),
+        (["Keep-Alive: whatever"], IDLE_LIMIT),
+    ],
+)
+def test_a_connection_is_used_again_but_not_after_a_long_idle_time(headers: list[str], limit: float) -> None:
+    def keep(conn: socket.socket) -> None:
+        conn.sendall(http(200, OK, *headers))
+        while read_request(conn):
+            conn.sendall(http(200, OK, *headers))
+
+    clock = Clock()
+    with server(keep) as (url, opened), client(url, session=new_session(1, monotonic=clock)) as api:
         api.call("sendmessage", MESSAGE)
+        clock.now += max(0.0, limit - 0.01)
         api.call("sendmessage", MESSAGE)
-        assert len(opened) == 1
-        now = time.monotonic
-        monkeypatch.setattr("afilsql.api.transports.time.monotonic", lambda: now() + IDLE_LIMIT)
+        assert len(opened) == (1 if limit else 2)
+        clock.now += limit
+        api.call("sendmessage", MESSAGE)
+        assert len(opened) == (2 if limit else 3)
+
+
+@pytest.mark.parametrize("extra", [http(500, b"another"), b"HTTP/1.1 404 N", b" "])
+def test_a_connection_on_which_more_came_than_the_answer_is_not_used_again(extra: bytes) -> None:
+    with (
+        server(lambda conn: (conn.sendall(http(200, OK) + extra), read_request(conn))) as (url, opened),
+        client(url) as api,
+    ):
+        api.call("sendmessage", MESSAGE)
         api.call("sendmessage", MESSAGE)
         assert len(opened) == 2
+
+
+@pytest.mark.parametrize("interim", [b"100 Go", b"103 Hints\r\nLink: <x>", b"101 X"])
+def test_an_interim_answer_is_not_taken_for_the_answer_to_this_request_nor_the_next(interim: bytes) -> None:
+    def late(conn: socket.socket) -> None:
+        conn.sendall(b"HTTP/1.1 " + interim + b"\r\n\r\n")
+        time.sleep(0.05)
+        conn.sendall(http(200, OK))
+        read_request(conn)
+        conn.sendall(http(404, error("CHANNEL_NOT_FOUND")))
+
+    with server(late) as (url, opened), client(url) as api:
+        assert api.call("sendmessage", MESSAGE).http_status == 200
+        with pytest.raises(Refused):
+            api.call("sendmessage", MESSAGE)
+        assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"X: " + b"." * 70_000, b"X: y\r\n" * 20_000, b"HTTP/1.1 102 Wait\r\n\r\n" * 5_000],
+    ids=["a line", "lines", "interim answers"],
+)
+def test_a_head_without_end_leaves_delivery_unknown_long_before_the_time_out(head: bytes) -> None:
+    began = time.monotonic()
+    first = b"" if head.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n"
+    caught = failure(lambda conn: (conn.sendall(first + head), time.sleep(1)))
+    assert isinstance(caught, DeliveryUnknown)
+    assert caught.code == "CONNECTION_BROKEN"
+    assert time.monotonic() - began < 3
+
+
+def test_an_uncompressed_answer_is_asked_for_but_a_compressed_one_is_read() -> None:
+    answer = http(200, gzip.compress(OK), "Content-Encoding: gzip")
+    with server(lambda conn: conn.sendall(answer)) as (url, requests), client(url) as api:
+        assert api.call("sendmessage", MESSAGE).text == OK.decode()
+    assert b"\r\nAccept-Encoding: identity\r\n" in requests[0]
+
+
+def test_of_large_lists_a_few_are_read_at_a_time_and_each_in_the_end() -> None:
+    rows = [{"platformid": "100", "platform": "whatsapp", "name": "n" * 1000}] * 2000
+    body = json.dumps({"status": "SUCCESS", "result": {"list": rows}}).encode()
+    with (
+        server(lambda conn: conn.sendall(http(200, body))) as (url, _),
+        client(url) as api,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        replies = list(pool.map(lambda _: api.get_chat_channels(), range(12)))
+    assert {len(reply.rows) for reply in replies} == {2000}
+
+
+def test_an_answer_to_a_send_is_read_less_far_than_a_list() -> None:
+    caught = failure(http(200, b" " * 1_100_000 + OK))
+    assert isinstance(caught, DeliveryUnknown)
+    assert caught.code == "ANSWER_TOO_LARGE"
 
 
 def test_a_session_passed_in_is_used_and_left_open() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from afilsql import api
 from afilsql.api import ERROR_CODES, METHODS, AfilnetClient, Channel, Chat, Message, Reply
-from afilsql.api.answers import Answer, understand
+from afilsql.api.answers import Answer, Mask, understand
 from afilsql.api.methods import MAX_LENGTH, check
 from afilsql.errors import DeliveryUnknown, InvalidParameter
 
@@ -29,7 +29,7 @@ ROW = {
 
 def reply(method: str, result: object, status: str = "SUCCESS") -> Reply:
     body = json.dumps({"status": status, "result": result}).encode()
-    return understand(method, Answer(200, {}, body), mask=str, now=datetime(2026, 1, 1, tzinfo=UTC))
+    return understand(method, Answer(200, {}, body), mask=Mask(""), now=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class Recorder(AfilnetClient):
@@ -120,7 +120,7 @@ def test_a_reply_keeps_the_answer_as_it_came() -> None:
     answer = understand(
         "sendmessage",
         Answer(200, {}, '\ufeff{"status" : "Success", "x": "ñ"}'.encode()),
-        mask=str,
+        mask=Mask(""),
         now=datetime(2026, 1, 1, tzinfo=UTC),
     )
     assert answer.text == '{"status" : "Success", "x": "ñ"}'
