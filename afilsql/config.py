@@ -50,6 +50,7 @@ class Settings(BaseModel):
         on_unknown: "hold" leaves a send with an unknown outcome to a person, "retry" repeats it.
         worker_name: How the worker appears in the database; None is host and process id.
         allow_http: Permit an api_url with http:// on another machine, where the password can be read on the way.
+        allow_private_urls: Queue and send files whose URL points to a private place, such as localhost or 10.0.0.5.
         ca_bundle: File of certificates to trust in place of the usual ones.
         log_level: debug, info, warning or error.
         log_format: "auto" is console on a terminal and JSON lines elsewhere.
@@ -70,6 +71,7 @@ class Settings(BaseModel):
     on_unknown: Literal["hold", "retry"] = "hold"
     worker_name: str | None = Field(None, min_length=1, max_length=128)
     allow_http: bool = False
+    allow_private_urls: bool = False
     ca_bundle: Path | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"

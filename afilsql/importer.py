@@ -72,7 +72,7 @@ def read_csv(lines: Iterable[str]) -> Iterator[GoodLine | BadLine]:
             yield BadLine(line, str(e))
 
 
-def make_request(fields: Mapping[str, str | None]) -> Request:
+def make_request(fields: Mapping[str, str | None], *, allow_private_urls: bool = False) -> Request:
     """Build a request from text fields named as COLUMNS; empty ones count as not given.
 
     Raises:
@@ -87,7 +87,8 @@ def make_request(fields: Mapping[str, str | None]) -> Request:
     if priority not in tuple("0123456789"):
         raise InvalidParameter(f"@priority '{priority[:20]}' is not a number from 0 (first) to 9 (last)")
     due = parse_time(send_at) if send_at else None
-    return validate(Request(method, given, account, int(priority), due, dedup_key))
+    request = Request(method, given, account, int(priority), due, dedup_key)
+    return validate(request, allow_private_urls=allow_private_urls)
 
 
 def parse_time(text: str) -> datetime:

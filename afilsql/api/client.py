@@ -44,6 +44,7 @@ class AfilnetClient:
         pool_size: Connections kept open; as many as there are senders.
         session: Used as it is in place of our own, and not closed.
         allow_http: Permit http:// to another machine, where anybody on the way reads the password.
+        allow_private_urls: Let the URL of a file point to a private place.
         clock: The time (UTC), for a Retry-After given as a date.
 
     Raises:
@@ -62,6 +63,7 @@ class AfilnetClient:
         pool_size: int = 32,
         session: requests.Session | None = None,
         allow_http: bool = False,
+        allow_private_urls: bool = False,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         _check_url(url, allow_http)
@@ -75,6 +77,7 @@ class AfilnetClient:
         self._verify = verify
         self._own_session = session is None
         self._session = session or new_session(pool_size)
+        self._allow_private_urls = allow_private_urls
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -94,7 +97,7 @@ class AfilnetClient:
             CredentialsRefused: The API refused the account.
             DeliveryUnknown: The request left and no usable answer came back.
         """
-        given = check(method, parameters)
+        given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         form = {"class": "chat", "method": method, "user": self._user, "password": self._password, **given}
         answer = self._post(urlencode(form, quote_via=quote).encode("ascii"))
         return understand(method, answer, mask=self._mask, now=self._clock())

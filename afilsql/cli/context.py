@@ -82,9 +82,9 @@ def outbox_of(ctx: typer.Context) -> Outbox:
     """Open the outbox of the settings; an embedded one is created when it is not there. Raises AfilsqlError."""
     from afilsql.outbox import open_outbox
 
-    url = settings_of(ctx).database_url
-    ensure_embedded(url)
-    return open_outbox(url)
+    settings = settings_of(ctx)
+    ensure_embedded(settings.database_url)
+    return open_outbox(settings.database_url, allow_private_urls=settings.allow_private_urls)
 
 
 def ensure_embedded(url: str) -> None:

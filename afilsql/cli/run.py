@@ -57,6 +57,7 @@ class Clients:
                     verify=str(s.ca_bundle) if s.ca_bundle else True,
                     pool_size=s.concurrency,
                     allow_http=s.allow_http,
+                    allow_private_urls=s.allow_private_urls,
                 )
             return self._made[account]
 

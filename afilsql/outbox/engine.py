@@ -30,7 +30,7 @@ TRANSIENT = frozenset(
     | {49918, 49919, 49920, 51010}
 )
 _MISSING_OBJECT = frozenset({208, 2812})
-_ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
+_ERRORS: dict[int, type[DatabaseError]] = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
@@ -140,7 +140,7 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     number = _number(text)
     message = _message(text)
-    if number in _ERRORS:
+    if number is not None and number in _ERRORS:
         return _ERRORS[number](message)
     if "Can't open lib" in text or state == "IM002":
         return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")
