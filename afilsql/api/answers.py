@@ -68,7 +68,7 @@ def understand(method: str, answer: Answer, *, mask: Callable[[str], str], now: 
         DeliveryUnknown: Anything else that is not a well-formed success.
     """
     status = answer.status
-    text = answer.body.decode("utf-8-sig", "replace")
+    text = _storable(answer.body.decode("utf-8-sig", "replace"))
 
     def error(kind: type[ApiError], code: str, message: str) -> ApiError:
         return kind(message, status=status, code=code, body=mask(text)[:BODY_CHARS])
@@ -126,6 +126,17 @@ def _turned_away(answer: Answer, error: _MakeError, now: datetime) -> ApiError |
             NotSent, "HTTP_407", "the proxy wants a login (HTTP 407): correct HTTPS_PROXY in the worker's environment"
         )
     return None
+
+
+#: In JSON: an escaped backslash, a whole pair of surrogates, half of one, NUL.
+_ESCAPE = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))"
+)
+
+
+def _storable(text: str) -> str:
+    """Replace what no database keeps, and for which some refuse the whole answer: NUL and halves of surrogate pairs."""
+    return _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text.replace("\x00", "\ufffd"))
 
 
 def _parse(body: bytes) -> tuple[object, str]:

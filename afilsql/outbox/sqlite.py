@@ -124,10 +124,15 @@ class SqliteOutbox:
             exchange.renew(renew, now + timedelta(seconds=lease_seconds))
             lost = exchange.complete(results)
             exchange.sweep(on_unknown)
-            rows = exchange.take(take, uuid4(), now + timedelta(seconds=lease_seconds)) if take else []
+            claims: list[Claim] = []
+            for row in exchange.take(take, uuid4(), now + timedelta(seconds=lease_seconds)) if take else []:
+                try:
+                    claims.append(claim_of(row))
+                except (TypeError, ValueError, AttributeError) as e:
+                    exchange.refuse(row, f"the row was written by hand and cannot be read: {e}")
             waiting, due = exchange.outlook()
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
-        return Exchanged(claims=[claim_of(r) for r in rows], lost=lost, waiting=waiting, next_due_in=next_due)
+        return Exchanged(claims=claims, lost=lost, waiting=waiting, next_due_in=next_due)
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:

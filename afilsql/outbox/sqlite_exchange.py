@@ -147,7 +147,8 @@ class Exchange:
         freed: list[str] = []
         for row in expired:
             exhausted = row["attempts"] >= row["max_attempts"]
-            if METHODS[row["method"]].is_send:
+            spec = METHODS.get(row["method"])  # an unknown one was written by hand, and is never sent
+            if spec is not None and spec.is_send:
                 status = "uncertain" if exhausted or on_unknown == "hold" else "queued"
             else:
                 status = "failed" if exhausted else "queued"
@@ -167,6 +168,16 @@ class Exchange:
             "WHERE status = 'scheduled' AND due_at <= ? ORDER BY due_at LIMIT 500)",
             (self._now,),
         )
+
+    def refuse(self, row: sqlite3.Row, reason: str) -> None:
+        """Fail a row that cannot be read: written by hand, past every check."""
+        self._record(row["id"], row["attempts"], self._now, 0, None, "MALFORMED_ROW", reason)
+        self._cursor.execute(
+            "UPDATE outbox SET status = 'failed', error_code = 'MALFORMED_ROW', lease_id = NULL, lease_until = NULL, "
+            "turn = NULL, completed_at = ? WHERE id = ?",
+            (self._now, row["id"]),
+        )
+        self._step_forward([row["conversation"]])
 
     def _step_forward(self, conversations: Sequence[str]) -> None:
         """The next row of each conversation goes back in line, where `take` finds it."""
@@ -223,4 +234,7 @@ class Exchange:
             f"WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1)) AND {_NOT_HELD}) AS waiting"
         ).fetchone()["waiting"]
         due = self._cursor.execute("SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled'").fetchone()["due"]
-        return bool(waiting), time_of(due) if due else None
+        try:
+            return bool(waiting), time_of(due) if due else None
+        except (TypeError, ValueError):  # written by hand, and no time: it is never due
+            return bool(waiting), None

@@ -123,7 +123,7 @@ BEGIN
             ELSE 0
         END AS waiting,
         (
-            SELECT CAST(DATEDIFF(SECOND, @now, MIN(d.due_at)) AS BIGINT) * 1000
+            SELECT DATEDIFF_BIG(SECOND, @now, MIN(d.due_at)) * 1000
             FROM (
                 SELECT MIN(due_at) AS due_at
                 FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)

@@ -128,7 +128,9 @@ BEGIN
     SELECT r.id, r.attempt, r.started_at, r.duration_ms, r.http_status, r.error_code, r.detail, @worker
     FROM @done AS d
     INNER JOIN @result AS r ON r.n = d.n
-    WHERE d.kind NOT IN ('release', 'hold');
+    /* A row whose attempts somebody set back by hand has had a try of this number already. */
+    WHERE d.kind NOT IN ('release', 'hold')
+        AND NOT EXISTS (SELECT 1 FROM afil.attempt AS a WHERE a.id = r.id AND a.attempt = r.attempt);
 
     /* The latest answer stays. An uncounted try (hold, release) may have left one at the same attempt. */
     IF EXISTS (
