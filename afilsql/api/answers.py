@@ -142,7 +142,7 @@ def _storable(text: str) -> str:
 def _parse(body: bytes) -> tuple[object, str]:
     """Return the JSON value, and what is wrong with the body ("" when nothing is)."""
     try:
-        return json.loads(body.decode("utf-8-sig")), ""
+        return json.loads(_storable(body.decode("utf-8-sig"))), ""
     except UnicodeDecodeError:
         return None, "its body is not UTF-8"
     except (ValueError, RecursionError):
