@@ -13,9 +13,14 @@ from afilsql.cli.context import Exit, Json, note, outbox_of, settings_of
 from afilsql.errors import InvalidParameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from afilsql.importer import BadLine, GoodLine
     from afilsql.outbox.base import ItemDetail, Outbox
 
+#: Requests queued in one transaction, and the characters of text after which there are fewer.
 BATCH = 500
+BATCH_CHARS = 4_000_000
 #: Bad lines that --json lists; every one is told on standard error.
 REASONS = 1000
 
@@ -235,6 +240,19 @@ def _check(source: TextIO, file: Path, allow_private_urls: bool) -> tuple[int, i
     return good, bad, reasons
 
 
+def _batch(found: Iterator[GoodLine | BadLine]) -> list[GoodLine | BadLine]:
+    """Return the next lines: BATCH of them, or fewer once their text is long."""
+    lines: list[GoodLine | BadLine] = []
+    size = 0
+    for line in islice(found, BATCH):
+        lines.append(line)
+        request = getattr(line, "request", None)  # a bad line has none
+        size += sum(len(v or "") for v in request.parameters.values()) if request else 0
+        if size > BATCH_CHARS:
+            break
+    return lines
+
+
 def _enqueue_all(
     outbox: Outbox, source: TextIO, good: int, skip_bad: bool, allow_private_urls: bool, ids: array[int]
 ) -> None:
@@ -250,7 +268,7 @@ def _enqueue_all(
         task = progress.add_task("Queueing", total=good)
         found = iter(read_csv(lines_of(source), allow_private_urls=allow_private_urls))
         try:
-            while chunk := list(islice(found, BATCH)):
+            while chunk := _batch(found):
                 if not skip_bad and (changed := next((x for x in chunk if isinstance(x, BadLine)), None)):
                     raise InvalidParameter(f"line {changed.line} changed while the file was read: {changed.reason}")
                 batch = [x for x in chunk if isinstance(x, GoodLine)]
