@@ -129,6 +129,11 @@ class AfilnetClient:
             )
         except OSError as error:  # every exception of requests is one
             failure = self._no_ca_file() if type(error) is OSError and error.errno is None else _broken(error)
+        except Exception as error:  # noqa: BLE001 - requests lets through what odd answers do to its parsers
+            failure = DeliveryUnknown(
+                f"the API's answer cannot be read ({type(error).__name__}); the request may have taken effect",
+                code="BAD_ANSWER",
+            )
         raise failure
 
     def _host(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,23 +31,6 @@ TRANSIENT = frozenset(
 )
 _MISSING_OBJECT = frozenset({208, 2812})
 _ERRORS: dict[int, type[DatabaseError]] = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
-
-#: UTF-16 as SQL Server keeps it: half a surrogate pair, which a column can hold, is read as it is. Read strictly, one
-#: such row would make every exchange that takes it fail; so it fails by itself, when it is checked before its call.
-TOLERANT_UTF16 = "afilsql_utf_16_le"
-
-
-def _tolerant_utf16(name: str) -> codecs.CodecInfo | None:
-    if name != TOLERANT_UTF16:
-        return None
-    return codecs.CodecInfo(
-        lambda text, errors="strict": codecs.utf_16_le_encode(text, errors),
-        lambda raw, errors="strict": codecs.utf_16_le_decode(raw, "surrogatepass", True),
-        name=name,
-    )
-
-
-codecs.register(_tolerant_utf16)
 
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
@@ -116,13 +98,7 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     if "odbc_connect" not in query:
         query.setdefault("Encrypt", "yes")
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-    engine = sa.create_engine(url.set(query=query), pool_recycle=1800, use_setinputsizes=False, **options)
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(connection: Any, _record: object) -> None:
-        connection.setdecoding(pyodbc.SQL_WCHAR, encoding=TOLERANT_UTF16)
-
-    return engine
+    return sa.create_engine(url.set(query=query), pool_recycle=1800, use_setinputsizes=False, **options)
 
 
 def find_driver(installed: list[str]) -> str:
