@@ -167,7 +167,7 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     if "accounts" in found:
         try:
             found["accounts"] = json.loads(found["accounts"])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ConfigError(
                 f'the setting {PREFIX}ACCOUNTS is not JSON: write {{"name": {{"user": "…", "password": "…"}}}}'
             ) from None
@@ -183,6 +183,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"the settings file {path} cannot be read ({e.strerror}): check its permissions") from None
     except UnicodeDecodeError:
         raise ConfigError(f"the settings file {path} is not UTF-8: save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"the settings file {path} is nested too deeply: correct it") from None
     except tomllib.TOMLDecodeError as e:
         # Only the place: the text of the error may quote part of a line that holds a password.
         place = re.search(r"\(at [^)]*\)", str(e))
