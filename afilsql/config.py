@@ -94,6 +94,7 @@ class Settings(_Secretive):
         api_time_zone: Time zone of the API's times, as in Europe/Madrid.
         worker_name: How the worker appears in the database; None is host and process id.
         allow_http: Permit an api_url with http:// on another machine, where the password can be read on the way.
+        allow_private_urls: Queue and send files whose URL points to a private place, such as localhost or 10.0.0.5.
         ca_bundle: File of certificates to trust in place of the usual ones.
         client_cert: PEM file of the certificate to show to the API.
         client_key: PEM file of its private key, without a passphrase; None when client_cert holds it too.
@@ -126,6 +127,7 @@ class Settings(_Secretive):
     api_time_zone: str = "UTC"
     worker_name: str | None = Field(None, min_length=1, max_length=128)
     allow_http: bool = False
+    allow_private_urls: bool = False
     ca_bundle: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
@@ -322,6 +324,6 @@ def _read_environ(environ: Mapping[str, str]) -> dict[str, Any]:
         if name in found:
             try:
                 found[name] = json.loads(found[name])
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise ConfigError(f"the setting {PREFIX}{name.upper()} is not JSON: write {example}") from None
     return found

@@ -50,6 +50,11 @@ class SchemaOutOfDate(DatabaseError):
 class InvalidParameter(DatabaseError):
     """A parameter of the request is not allowed."""
 
+    # The code is for a row that was written past the checks and met them only when it was to be sent.
+    def __init__(self, message: str | None = None, *, code: str = "INVALID_PARAMETER") -> None:
+        super().__init__(message)
+        self.code = code
+
 
 class QuotaExceeded(DatabaseError):
     """The sender has queued as much as the setting quota_per_minute allows."""

@@ -6,9 +6,17 @@ Columns are named like the API's parameters, plus method, account, priority, sen
 from __future__ import annotations
 
 import csv
+import io
+import itertools
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, TextIO
 
 from afilsql.api.methods import MAX_LENGTH
 from afilsql.errors import InvalidParameter
@@ -20,6 +28,8 @@ COLUMNS = (*CONTROL_COLUMNS, *MAX_LENGTH)
 DEFAULT_METHOD = "sendmessage"
 #: Characters of one CSV field; above the longest message, which `validate` refuses with its own words.
 _FIELD_LIMIT = 4_194_304
+#: Characters of one line: a field at its limit with every quote doubled, and room for the others.
+_LINE_LIMIT = 3 * _FIELD_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +48,52 @@ class BadLine:
     reason: str
 
 
-def read_csv(lines: Iterable[str]) -> Iterator[GoodLine | BadLine]:
+@contextmanager
+def opened(path: Path) -> Iterator[TextIO]:
+    """Open a file, or standard input for `-`, so that it can be read twice: what cannot be rewound is copied aside.
+
+    Raises:
+        InvalidParameter: It cannot be read.
+    """
+    try:
+        with ExitStack() as stack:
+            source: BinaryIO = sys.stdin.buffer if str(path) == "-" else stack.enter_context(path.open("rb"))
+            if str(path) == "-" or not path.is_file():
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(source, copy)
+                copy.seek(0)
+                source = copy
+            yield stack.enter_context(io.TextIOWrapper(source, encoding="utf-8-sig", newline=""))
+    except UnicodeDecodeError:
+        raise InvalidParameter(f"{path} is not UTF-8: save it as 'CSV UTF-8'") from None
+    except OSError as e:
+        raise InvalidParameter(f"{path} cannot be read: {e.strerror}") from None
+
+
+def lines_of(file: TextIO) -> Iterator[str]:
+    """Return the lines from the start of the file on, keeping one at a time.
+
+    Raises:
+        InvalidParameter: A line is longer than any request can be.
+    """
+    file.seek(0)
+    for number in itertools.count(1):
+        line = file.readline(_LINE_LIMIT)
+        if len(line) == _LINE_LIMIT:
+            raise InvalidParameter(f"line {number} is longer than {_LINE_LIMIT} characters: is this a CSV file?")
+        if not line:
+            return
+        yield line
+
+
+def read_csv(lines: Iterable[str], *, allow_private_urls: bool = False) -> Iterator[GoodLine | BadLine]:
     """Read requests from the lines of a CSV file with a header; empty lines are skipped.
 
     Fields are separated by commas, or by semicolons where the header is.
+
+    Args:
+        lines: The file's lines.
+        allow_private_urls: Let the URL of a file point to a private place.
 
     Raises:
         InvalidParameter: The header is missing or names a column that does not exist.
@@ -67,12 +119,14 @@ def read_csv(lines: Iterable[str]) -> Iterator[GoodLine | BadLine]:
             yield BadLine(line, f"it has {len(values)} fields and the header {len(columns)}: quote fields with commas")
             continue
         try:
-            yield GoodLine(line, make_request(dict(zip(columns, values, strict=True))))
+            yield GoodLine(
+                line, make_request(dict(zip(columns, values, strict=True)), allow_private_urls=allow_private_urls)
+            )
         except InvalidParameter as e:
             yield BadLine(line, str(e))
 
 
-def make_request(fields: Mapping[str, str | None]) -> Request:
+def make_request(fields: Mapping[str, str | None], *, allow_private_urls: bool = False) -> Request:
     """Build a request from text fields named as COLUMNS; empty ones count as not given.
 
     Raises:
@@ -87,7 +141,8 @@ def make_request(fields: Mapping[str, str | None]) -> Request:
     if priority not in tuple("0123456789"):
         raise InvalidParameter(f"@priority '{priority[:20]}' is not a number from 0 (first) to 9 (last)")
     due = parse_time(send_at) if send_at else None
-    return validate(Request(method, given, account, int(priority), due, dedup_key))
+    request = Request(method, given, account, int(priority), due, dedup_key)
+    return validate(request, allow_private_urls=allow_private_urls)
 
 
 def parse_time(text: str) -> datetime:

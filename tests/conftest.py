@@ -5,10 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from afilsql import deploy
 from tests import engines
+
+#: The same examples in every run; AFILSQL_TEST_EXAMPLES=20000 looks for new ones where a test sets no number.
+_EXAMPLES = os.environ.get("AFILSQL_TEST_EXAMPLES")
+hypothesis.settings.register_profile(
+    "afilsql", max_examples=int(_EXAMPLES or 100), derandomize=_EXAMPLES is None, deadline=None
+)
+hypothesis.settings.load_profile("afilsql")
 
 _SKIPPED: list[str] = []
 _ONLY_SQL_SERVER: list[str] = []

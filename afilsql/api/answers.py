@@ -129,7 +129,7 @@ def understand(
         DeliveryUnknown: Anything else that is not a well-formed success.
     """
     status = answer.status
-    shown = mask.beginning(answer.body.decode("utf-8-sig", "replace"), BODY_CHARS)
+    shown = mask.beginning(_storable(answer.body.decode("utf-8-sig", "replace")), BODY_CHARS)
 
     def error(kind: type[ApiError], code: str, message: str) -> ApiError:
         return kind(message, status=status, code=code, body=shown)
@@ -162,7 +162,9 @@ def understand(
         message = f"{method}: the API's answer has the wrong shape: {wrong}"
     else:
         rows = tuple(_masked(row, mask_rows or mask) for row in rows)
-        return Reply(method=method, http_status=status, rows=rows, text=mask(answer.body.decode("utf-8-sig")))
+        return Reply(
+            method=method, http_status=status, rows=rows, text=mask(_storable(answer.body.decode("utf-8-sig")))
+        )
     raise error(DeliveryUnknown, "BAD_SHAPE", message)
 
 
@@ -190,10 +192,21 @@ def _turned_away(answer: Answer, error: _MakeError, now: datetime) -> ApiError |
     return None
 
 
+#: In JSON: an escaped backslash, a whole pair of surrogates, half of one, NUL.
+_ESCAPE = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|0000))"
+)
+
+
+def _storable(text: str) -> str:
+    """Replace what no database keeps, and for which some refuse the whole answer: NUL and halves of surrogate pairs."""
+    return _ESCAPE.sub(lambda found: "\\ufffd" if found[1] else found[0], text.replace("\x00", "\ufffd"))
+
+
 def _parse(body: bytes) -> tuple[object, str]:
     """Return the JSON value, and what is wrong with the body ("" when nothing is)."""
     try:
-        return json.loads(body.decode("utf-8-sig")), ""
+        return json.loads(_storable(body.decode("utf-8-sig"))), ""
     except UnicodeDecodeError:
         return None, "its body is not UTF-8"
     except (ValueError, RecursionError):

@@ -59,6 +59,7 @@ class AfilnetClient:
         pool_size: Connections kept open; as many as there are senders.
         session: Used as it is in place of our own, and not closed.
         allow_http: Permit http:// to another machine, where anybody on the way reads the password.
+        allow_private_urls: Let the URL of a file point to a private place.
         clock: The time (UTC), for a Retry-After given as a date.
 
     Raises:
@@ -77,6 +78,7 @@ class AfilnetClient:
         pool_size: int = 32,
         session: requests.Session | None = None,
         allow_http: bool = False,
+        allow_private_urls: bool = False,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
         _check_url(url, allow_http)
@@ -92,6 +94,7 @@ class AfilnetClient:
         self._verify = verify
         self._own_session = session is None
         self._session = session or new_session(pool_size)
+        self._allow_private_urls = allow_private_urls
         self._clock = clock
 
     def __repr__(self) -> str:
@@ -111,7 +114,7 @@ class AfilnetClient:
             CredentialsRefused: The API refused the account.
             DeliveryUnknown: The request left and no usable answer came back.
         """
-        given = check(method, parameters)
+        given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
         with ExitStack() as until_understood:
             answer = self._post(self._form(method, given), limit, until_understood)
@@ -150,6 +153,11 @@ class AfilnetClient:
             )
         except (OSError, HTTPError) as error:  # every exception of requests is the one, of urllib3 the other
             failure = self._no_ca_file() if type(error) is OSError and error.errno is None else _broken(error)
+        except Exception as error:  # noqa: BLE001 - requests lets through what odd answers do to its parsers
+            failure = DeliveryUnknown(
+                f"the API's answer cannot be read ({type(error).__name__}); the request may have taken effect",
+                code="BAD_ANSWER",
+            )
         raise failure
 
     def _read(self, response: requests.Response, limit: int, until_understood: ExitStack) -> Answer:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from afilsql.api.fileurl import fault as url_fault
 from afilsql.errors import InvalidParameter
 
 PLATFORMS = ("webchat", "whatsapp", "telegram", "operator")
@@ -117,16 +118,18 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
 }
 
 
-def check(method: str, parameters: Mapping[str, str | None]) -> dict[str, str]:
+def check(method: str, parameters: Mapping[str, str | None], *, allow_private_urls: bool = False) -> dict[str, str]:
     """Return the parameters to send, empty ones left out.
 
     Args:
         method: Name of one of METHODS.
         parameters: Parameter names to values; None and "" count as not given.
+        allow_private_urls: Let the URL of a file point to a private place.
 
     Raises:
         InvalidParameter: An unknown method or parameter, a required one missing, a value too long,
-            not among the allowed ones, or with characters no database column or URL can hold.
+            not among the allowed ones, with characters no database column or URL can hold, or the URL of a file
+            that is none, holds credentials or points to a private place.
     """
     spec = METHODS.get(method)
     if spec is None:
@@ -151,6 +154,6 @@ def check(method: str, parameters: Mapping[str, str | None]) -> dict[str, str]:
         length = len(value.encode("utf-16-le")) // 2
         if length > MAX_LENGTH[name]:
             raise InvalidParameter(f"@{name} is {length} characters long; at most {MAX_LENGTH[name]} are allowed")
-        if name in ("fileurl", "thumburl") and not value.lower().startswith(("http://", "https://")):
-            raise InvalidParameter(f"@{name} '{value[:80]}' is not a URL: it starts with http:// or https://")
+        if name in ("fileurl", "thumburl") and (fault := url_fault(value, allow_private=allow_private_urls)):
+            raise InvalidParameter(f"@{name} {fault}", code=f"INCORRECT_{name.upper()}")
     return given

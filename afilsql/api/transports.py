@@ -71,7 +71,8 @@ def new_session(
     resolve: Resolver | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> requests.Session:
-    """Return a session to be shared by threads: pooled, TLS 1.2 or later, without retries, redirects, cookies, ~/.netrc.
+    """Return a session to be shared by threads: pooled, TLS 1.2 or later, without
+    retries, redirects, cookies or ~/.netrc.
 
     Args:
         pool_size: Connections kept open.

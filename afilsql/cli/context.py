@@ -90,7 +90,7 @@ def outbox_of(ctx: typer.Context, warn: Callable[[str], object] | None = None) -
 
     url = database_of(ctx, warn)
     ensure_embedded(url)
-    return open_outbox(url)
+    return open_outbox(url, allow_private_urls=settings_of(ctx).allow_private_urls)
 
 
 def database_of(ctx: typer.Context, warn: Callable[[str], object] | None = None, *, given: str | None = None) -> str:

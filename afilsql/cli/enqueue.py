@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from array import array
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from afilsql.cli.context import Exit, Json, note, outbox_of
+from afilsql.cli.context import Exit, Json, note, outbox_of, settings_of
 from afilsql.errors import InvalidParameter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from afilsql.importer import BadLine, GoodLine
     from afilsql.outbox.base import ItemDetail, Outbox
 
+#: Requests queued in one transaction, and the characters of text after which there are fewer.
 BATCH = 500
+BATCH_CHARS = 4_000_000
+#: Bad lines that --json lists; every one is told on standard error.
+REASONS = 1000
 
 Platform = Annotated[str, typer.Option(help="webchat, whatsapp, telegram or operator.")]
 PlatformId = Annotated[str, typer.Option("--platformid", help="Id of the channel; `afilsql channels` lists them.")]
@@ -153,21 +161,23 @@ def import_(
     """Queue every line of a CSV file.
 
     Columns: platform, platformid, destination, message, type, fileurl, thumburl, method (sendmessage if absent),
-    account, priority, send_at, dedup_key. With a bad line nothing is queued, unless --skip-bad.
+    account, priority, send_at, dedup_key. With a bad line nothing is queued, unless --skip-bad. A file of any size
+    takes little memory: it is read twice, once to check it. - reads standard input.
     """
     from afilsql.display import print_json
+    from afilsql.importer import opened
 
-    good, bad = _read(file)
-    for line in bad:
-        note(f"{file}, line {line.line}: {line.reason}")
-    ids: list[int] = []
-    if good and (skip_bad or not bad):
-        with outbox_of(ctx) as outbox:
-            ids = _enqueue_all(outbox, good)
-    elif bad:
-        note(f"nothing was queued: {len(bad)} of {len(good) + len(bad)} lines are bad; correct them or use --skip-bad")
+    allow = settings_of(ctx).allow_private_urls
+    ids = array("q")
+    with opened(file) as source:
+        good, bad, reasons = _check(source, file, allow)
+        if good and (skip_bad or not bad):
+            with outbox_of(ctx) as outbox:
+                _enqueue_all(outbox, source, good, skip_bad, allow, ids)
+        elif bad:
+            note(f"nothing was queued: {bad} of {good + bad} lines are bad; correct them or use --skip-bad")
     if json:
-        print_json({"queued": len(ids), "ids": ids, "bad": [{"line": b.line, "reason": b.reason} for b in bad]})
+        print_json({"queued": len(ids), "ids": list(ids), "bad": reasons})
     elif ids:
         print(f"Queued {len(ids)} requests, {ids[0]} to {ids[-1]}.")
     if bad:
@@ -184,7 +194,8 @@ def _enqueue(ctx: typer.Context, method: str, fields: dict[str, str | None], wai
     from afilsql.importer import make_request
     from afilsql.outbox.wait import wait_for
 
-    request = make_request({**fields, "method": method})
+    allow = settings_of(ctx).allow_private_urls
+    request = make_request({**fields, "method": method}, allow_private_urls=allow)
     with outbox_of(ctx) as outbox:
         id = outbox.enqueue(request)
         if wait is not None:
@@ -212,41 +223,60 @@ def _show_outcome(detail: ItemDetail, waited: float, json: bool) -> None:
     raise typer.Exit(Exit.TIMEOUT)
 
 
-def _read(file: Path) -> tuple[list[GoodLine], list[BadLine]]:
-    from afilsql.importer import GoodLine, read_csv
+def _check(source: TextIO, file: Path, allow_private_urls: bool) -> tuple[int, int, list[dict[str, object]]]:
+    """Read the file through once, telling each bad line; return how many are good, how many bad, and the first bad."""
+    from afilsql.importer import GoodLine, lines_of, read_csv
 
-    good: list[GoodLine] = []
-    bad: list[BadLine] = []
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            for line in read_csv(lines):
-                if isinstance(line, GoodLine):
-                    good.append(line)
-                else:
-                    bad.append(line)
-    except UnicodeDecodeError:
-        raise InvalidParameter(f"{file} is not UTF-8: save it as 'CSV UTF-8'") from None
-    except OSError as e:
-        raise InvalidParameter(f"{file} cannot be read: {e.strerror}") from None
-    return good, bad
+    good = bad = 0
+    reasons: list[dict[str, object]] = []
+    for line in read_csv(lines_of(source), allow_private_urls=allow_private_urls):
+        if isinstance(line, GoodLine):
+            good += 1
+            continue
+        bad += 1
+        note(f"{file}, line {line.line}: {line.reason}")
+        if len(reasons) < REASONS:
+            reasons.append({"line": line.line, "reason": line.reason})
+    return good, bad, reasons
 
 
-def _enqueue_all(outbox: Outbox, good: list[GoodLine]) -> list[int]:
+def _batch(found: Iterator[GoodLine | BadLine]) -> list[GoodLine | BadLine]:
+    """Return the next lines: BATCH of them, or fewer once their text is long."""
+    lines: list[GoodLine | BadLine] = []
+    size = 0
+    for line in islice(found, BATCH):
+        lines.append(line)
+        request = getattr(line, "request", None)  # a bad line has none
+        size += sum(len(v or "") for v in request.parameters.values()) if request else 0
+        if size > BATCH_CHARS:
+            break
+    return lines
+
+
+def _enqueue_all(
+    outbox: Outbox, source: TextIO, good: int, skip_bad: bool, allow_private_urls: bool, ids: array[int]
+) -> None:
+    """Read the file again, a batch at a time, and queue what was found good; `ids` takes the ids as they come."""
     from rich.progress import Progress
 
     from afilsql.display import console
+    from afilsql.importer import BadLine, GoodLine, lines_of, read_csv
 
-    ids: list[int] = []
     terminal = console(stderr=True)
+    done = 0
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
-        task = progress.add_task("Queueing", total=len(good))
-        for start in range(0, len(good), BATCH):
-            batch = good[start : start + BATCH]
-            try:
-                ids += outbox.enqueue_many([line.request for line in batch])
-            except BaseException:
-                done = f"up to line {good[start - 1].line} are queued" if start else "of the file is queued yet"
-                note(f"stopped: {'the lines' if start else 'nothing'} {done}; import the rest once this is solved")
-                raise
-            progress.advance(task, len(batch))
-    return ids
+        task = progress.add_task("Queueing", total=good)
+        found = iter(read_csv(lines_of(source), allow_private_urls=allow_private_urls))
+        try:
+            while chunk := _batch(found):
+                if not skip_bad and (changed := next((x for x in chunk if isinstance(x, BadLine)), None)):
+                    raise InvalidParameter(f"line {changed.line} changed while the file was read: {changed.reason}")
+                batch = [x for x in chunk if isinstance(x, GoodLine)]
+                if batch:
+                    ids.extend(outbox.enqueue_many([line.request for line in batch]))
+                    done = batch[-1].line
+                progress.advance(task, len(batch))
+        except BaseException:
+            told = f"the lines up to line {done} are queued" if done else "nothing of the file is queued yet"
+            note(f"stopped: {told}; import the rest once this is solved")
+            raise

@@ -80,6 +80,7 @@ class Clients:
             verify=str(s.ca_bundle) if s.ca_bundle else True,
             session=new_session(s.concurrency, proxy=s.proxy, client_cert=s.client_cert, client_key=s.client_key),
             allow_http=s.allow_http,
+            allow_private_urls=s.allow_private_urls,
         )
 
     def close(self) -> None:

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import requests
 
 from afilsql import plain
-from afilsql.api.transports import ConnectError, new_session
+from afilsql.api.connections import ConnectError
+from afilsql.api.transports import new_session
 from afilsql.delivery.alerts import Alert, Watch
 from afilsql.delivery.events import Event
 

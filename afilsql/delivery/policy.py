@@ -206,7 +206,7 @@ def code_of(outcome: Reply | Exception) -> str | None:
         case ConfigError():
             return "ACCOUNT_NOT_CONFIGURED"
         case InvalidParameter():
-            return "INVALID_PARAMETER"
+            return outcome.code
         case _:
             return "INTERNAL"
 

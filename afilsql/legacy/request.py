@@ -52,8 +52,8 @@ class Request:
             known += part.text
         known = known.strip()
         match = re.match(r"(?:https?:)?//([^/?#\\\0]+)([/?#\0]?)", known, re.I)
-        if match is None or match[2] == "\0":
-            return None
+        if match is None or match[2] == "\0" or re.search(r"[&=\s]", match[1]):
+            return None  # with a parameter in it, it would be shown, and the parameter may be the password
         try:
             return (urlsplit(f"//{match[1]}").hostname or "").lower() or None
         except ValueError:

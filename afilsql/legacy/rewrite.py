@@ -55,7 +55,7 @@ def rewrite(call: Call, secrets: Secrets, taken: set[str]) -> Replacement:
         secrets: What must not be printed.
         taken: Lower-case names of the batch's variables; new ones are added.
     """
-    method = METHODS[call.request.constant("method") or ""]
+    method = METHODS[(call.request.constant("method") or "").lower()]
     return _Rewriter(call, method, secrets, taken).run()
 
 

@@ -7,8 +7,13 @@ from afilsql.outbox.base import Outbox
 __all__ = ["Outbox", "open_outbox"]
 
 
-def open_outbox(url: str) -> Outbox:
+def open_outbox(url: str, *, allow_private_urls: bool = False) -> Outbox:
     """Open the outbox in a database: `sqlite:///file.db` (embedded) or `mssql+pyodbc://…` (SQL Server).
+
+    Args:
+        url: The database.
+        allow_private_urls: Queue files whose URL points to a private place; on SQL Server the setting of this name in
+            the database must allow it too.
 
     Raises:
         ConfigError: The URL cannot be read or is for another kind of database.
@@ -17,7 +22,7 @@ def open_outbox(url: str) -> Outbox:
     if url.startswith("sqlite"):
         from afilsql.outbox.sqlite import SqliteOutbox
 
-        return SqliteOutbox(url)
+        return SqliteOutbox(url, allow_private_urls=allow_private_urls)
     from afilsql.outbox.sqlserver import SqlServerOutbox
 
-    return SqlServerOutbox(url)
+    return SqlServerOutbox(url, allow_private_urls=allow_private_urls)

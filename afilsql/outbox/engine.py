@@ -36,7 +36,7 @@ _MISSING_OBJECT = frozenset({208, 2812})
 _QUOTED_VALUE = re.compile(
     r"(Truncated value: |key value is |converting the \w+ value |invalid input syntax for type [\w ]+: ).*", re.DOTALL
 )
-_ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
+_ERRORS: dict[int, type[DatabaseError]] = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
@@ -81,6 +81,9 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
+        connection.text_factory = lambda raw: raw.decode(
+            "utf-8", "surrogateescape"
+        )  # bad bytes must not end an exchange
         connection.isolation_level = None  # afilsql says BEGIN itself: IMMEDIATE where it will write
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -100,9 +103,9 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     if not any(k in query for k in ("driver", "odbc_connect")):
         query["driver"] = find_driver(pyodbc.drivers())
     real = encrypted(url.set(query=query))
-    engine = sa.create_engine(
-        _without_password(real), hide_parameters=True, pool_recycle=1800, use_setinputsizes=False, **options
-    )
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    options |= {"hide_parameters": True, "pool_recycle": 1800, "use_setinputsizes": False}
+    engine = sa.create_engine(_without_password(real), **options)
     (connect, *_), _ = engine.dialect.create_connect_args(real)
     secret = SecretStr(connect)
 
@@ -161,7 +164,7 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     number = _number(text)
     message = _message(text)
-    if number in _ERRORS:
+    if number is not None and number in _ERRORS:
         return _ERRORS[number](message)
     if "Can't open lib" in text or state == "IM002":
         return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")

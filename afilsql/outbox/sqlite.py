@@ -58,17 +58,20 @@ class SqliteOutbox:
     Args:
         url: `sqlite:///file.db`.
         clock: The time in UTC; leases and due times are read off it.
+        allow_private_urls: Queue files whose URL points to a private place.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = utcnow) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], datetime] = utcnow, allow_private_urls: bool = False) -> None:
         self._engine = create_engine(url)
         self._clock = clock
+        self._allow_private_urls = allow_private_urls
 
     def enqueue(self, request: Request) -> int:
-        return self._insert([validate(request)])[0]
+        return self._insert([validate(request, allow_private_urls=self._allow_private_urls)])[0]
 
     def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
-        return self._insert(validate_all(tuple(requests))) if requests else []
+        checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
+        return self._insert(checked) if checked else []
 
     def _insert(self, requests: Sequence[Request]) -> list[int]:
         now, user, ids = self._clock(), _user(), []
@@ -132,7 +135,12 @@ class SqliteOutbox:
             if take:
                 until = now + timedelta(seconds=lease_seconds)
                 rows, checks = exchange.take(take, uuid4(), until, room, limits)
-                claims = [claim_of(r) for r in rows] + [claim_of(r, (now, exchange.known(r))) for r in checks]
+                for row in rows:
+                    try:
+                        claims.append(claim_of(row))
+                    except (TypeError, ValueError, AttributeError) as e:
+                        exchange.refuse(row, f"the row was written by hand and cannot be read: {e}")
+                claims += [claim_of(r, (now, exchange.known(r))) for r in checks]
             waiting, due = exchange.outlook()
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
         return Exchanged(claims, lost, waiting, next_due, exchange.reopened)

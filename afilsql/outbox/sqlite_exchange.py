@@ -183,7 +183,8 @@ class Exchange:
         freed: list[str] = []
         for row in expired:
             exhausted = row["attempts"] >= row["max_attempts"]
-            if METHODS[row["method"]].is_send:
+            spec = METHODS.get(row["method"])  # an unknown one was written by hand, and is never sent
+            if spec is not None and spec.is_send:
                 status = "uncertain" if exhausted or on_unknown != "retry" else "queued"
             else:
                 status = "failed" if exhausted else "queued"
@@ -211,6 +212,16 @@ class Exchange:
             "WHERE status = 'scheduled' AND due_at <= ? ORDER BY due_at LIMIT 500)",
             (self._now,),
         )
+
+    def refuse(self, row: sqlite3.Row, reason: str) -> None:
+        """Fail a row that cannot be read: written by hand, past every check."""
+        self._record(row["id"], row["attempts"], self._now, 0, None, "MALFORMED_ROW", reason)
+        self._cursor.execute(
+            "UPDATE outbox SET status = 'failed', error_code = 'MALFORMED_ROW', lease_id = NULL, lease_until = NULL, "
+            "turn = NULL, completed_at = ? WHERE id = ?",
+            (self._now, row["id"]),
+        )
+        self._step_forward([row["conversation"]])
 
     def _step_forward(self, conversations: Sequence[str]) -> None:
         """The next row of each conversation goes back in line, where `take` finds it."""
@@ -335,7 +346,10 @@ class Exchange:
             "SELECT MIN(check_at) FROM outbox WHERE check_at IS NOT NULL"
         ).fetchall()
         times = [d["due"] for d in due if d["due"]] + self.accounts.next_due()
-        return bool(waiting), time_of(min(times)) if times else None
+        try:
+            return bool(waiting), time_of(min(times)) if times else None
+        except (TypeError, ValueError):  # written by hand, and no time: it is never due
+            return bool(waiting), None
 
 
 def _is_over(r: Result) -> bool:

@@ -147,6 +147,6 @@ def _dated_at(text: Any) -> str | None:
         return None
     try:
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return stored(time if time.tzinfo else time.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):  # in UTC it may lie before the year 1 or after 9999
         return None
-    return stored(time if time.tzinfo else time.replace(tzinfo=UTC))

@@ -52,17 +52,20 @@ class SqlServerOutbox:
 
     Args:
         url: `mssql+pyodbc://…`.
+        allow_private_urls: Queue files whose URL points to a private place, where the database's setting allows it too.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, allow_private_urls: bool = False) -> None:
         self._engine = create_engine(url, autocommit=True)
+        self._allow_private_urls = allow_private_urls
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request) -> int:
-        return self._send([validate(request)])[0]
+        return self._send([validate(request, allow_private_urls=self._allow_private_urls)])[0]
 
     def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
-        return self._send(validate_all(tuple(requests))) if requests else []
+        checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
+        return self._send(checked) if checked else []
 
     def _send(self, requests: Sequence[Request]) -> list[int]:
         with self._cursor() as cursor:

@@ -9,13 +9,17 @@ from afilsql.errors import InvalidParameter
 from afilsql.outbox.base import ON_UNKNOWN, Request
 
 
-def validate(request: Request) -> Request:
+def validate(request: Request, *, allow_private_urls: bool = False) -> Request:
     """Return the request with its empty parameters left out.
+
+    Args:
+        request: What a caller wants done.
+        allow_private_urls: Let the URL of a file point to a private place.
 
     Raises:
         InvalidParameter: A parameter is missing, too long or not allowed; the message names it.
     """
-    parameters = methods.check(request.method, request.parameters)
+    parameters = methods.check(request.method, request.parameters, allow_private_urls=allow_private_urls)
     if not 1 <= len(request.account) <= 128 or not request.account.strip():
         raise InvalidParameter("@account must be the name of an account, 1 to 128 characters long")
     if not 0 <= request.priority <= 9:
@@ -29,7 +33,7 @@ def validate(request: Request) -> Request:
     return replace(request, parameters=parameters)
 
 
-def validate_all(requests: list[Request] | tuple[Request, ...]) -> list[Request]:
+def validate_all(requests: list[Request] | tuple[Request, ...], *, allow_private_urls: bool = False) -> list[Request]:
     """Check many; the message names the first bad one as `request N`, counted from 1.
 
     Raises:
@@ -38,9 +42,9 @@ def validate_all(requests: list[Request] | tuple[Request, ...]) -> list[Request]
     checked = []
     for n, request in enumerate(requests, start=1):
         try:
-            checked.append(validate(request))
+            checked.append(validate(request, allow_private_urls=allow_private_urls))
         except InvalidParameter as e:
-            raise InvalidParameter(f"request {n}: {e}") from None
+            raise InvalidParameter(f"request {n}: {e}", code=e.code) from None
     return checked
 
 

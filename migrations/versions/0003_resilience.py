@@ -27,9 +27,22 @@ ACCOUNT: Columns = (
     ("tokens", sa.Float()),
     ("tokens_at", Time),
 )
-PROBE_MEANING = (
-    "Seconds after which one request of an account with refused credentials is tried again; 0 waits for "
-    "afil.release_account."
+#: name, value, lowest, highest, meaning
+SETTINGS = (
+    (
+        "allow_private_urls",
+        0,
+        0,
+        1,
+        "1 lets the URL of a file point to a private place, such as localhost or 10.0.0.5.",
+    ),
+    (
+        "probe_seconds",
+        300,
+        0,
+        86400,
+        "Seconds after which one request of an account with refused credentials is tried; 0 waits for release_account.",
+    ),
 )
 
 
@@ -65,15 +78,17 @@ def upgrade() -> None:
     _index("ix_outbox_check", ["check_at"], "check_at IS NOT NULL", ["account"])
     # Rows of held accounts were set aside; now they stay in line and their account is passed by.
     op.execute(f"UPDATE {prefix}outbox SET turn = 0 WHERE turn = 3")
-    op.execute(
-        f"INSERT INTO {prefix}setting (name, value, lowest, highest, meaning) "
-        f"VALUES ('probe_seconds', '300', 0, 86400, '{PROBE_MEANING}')"
-    )
+    for name, value, lowest, highest, meaning in SETTINGS:
+        op.execute(
+            f"INSERT INTO {prefix}setting (name, value, lowest, highest, meaning) "
+            f"VALUES ('{name}', '{value}', {lowest}, {highest}, '{meaning}')"
+        )
 
 
 def downgrade() -> None:
     schema, prefix = _where()
-    op.execute(f"DELETE FROM {prefix}setting WHERE name = 'probe_seconds'")
+    for setting, *_ in SETTINGS:
+        op.execute(f"DELETE FROM {prefix}setting WHERE name = '{setting}'")
     # What was to be read back is left to a person, and the rows behind it are looked at again.
     op.execute(f"UPDATE {prefix}outbox SET turn = 0 WHERE turn = 2")
     op.execute(

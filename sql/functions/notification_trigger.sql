@@ -208,7 +208,7 @@ BEGIN
                     ',
             CASE
                 WHEN @type IS NULL THEN N'WHEN LTRIM(m.message) = N'''' THEN N''MISSING_MESSAGE'''
-                ELSE N'WHEN LEN(m.fileurl) > 2000 OR (m.fileurl NOT LIKE N''http://%'' AND m.fileurl NOT LIKE N''https://%'')
+                ELSE N'WHEN LEN(m.fileurl) > 2000 OR afil.url_fault(m.fileurl) IS NOT NULL
                         THEN N''INCORRECT_FILEURL'''
             END,
             N'

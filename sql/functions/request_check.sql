@@ -117,20 +117,15 @@ RETURNS TABLE AS RETURN (
                 LEN(@fileurl),
                 N' characters long; at most 2000 are allowed'
             )
-            WHEN @fileurl NOT LIKE N'http://%' AND @fileurl NOT LIKE N'https://%' THEN CONCAT(
-                N'@fileurl ''',
-                LEFT(@fileurl, 80),
-                N''' is not a URL: it starts with http:// or https://'
-            )
+            WHEN afil.url_fault(@fileurl) IS NOT NULL THEN CONCAT(N'@fileurl ', afil.url_fault(@fileurl))
             WHEN LEN(@thumburl) > 2000 THEN CONCAT(
                 N'@thumburl is ',
                 LEN(@thumburl),
                 N' characters long; at most 2000 are allowed'
             )
-            WHEN @thumburl <> N'' AND @thumburl NOT LIKE N'http://%' AND @thumburl NOT LIKE N'https://%' THEN CONCAT(
-                N'@thumburl ''',
-                LEFT(@thumburl, 80),
-                N''' is not a URL: it starts with http:// or https://'
+            WHEN @thumburl <> N'' AND afil.url_fault(@thumburl) IS NOT NULL THEN CONCAT(
+                N'@thumburl ',
+                afil.url_fault(@thumburl)
             )
         END AS fault,
         LOWER(RTRIM(@method)) AS method,

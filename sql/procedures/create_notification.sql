@@ -110,7 +110,7 @@ BEGIN
             N'1',
             N'x',
             @type,
-            CASE WHEN @fileurl IS NULL THEN NULL ELSE N'http://' END,
+            CASE WHEN @fileurl IS NULL THEN NULL ELSE N'https://example.com/' END,
             NULL,
             @account,
             @priority,

@@ -166,7 +166,10 @@ BEGIN
     SELECT r.id, r.attempt, r.started_at, r.duration_ms, r.http_status, r.error_code, r.detail, @worker
     FROM @done AS d
     INNER JOIN @result AS r ON r.n = d.n
-    WHERE d.kind NOT IN ('release', 'hold') AND d.is_check = 0;
+    /* A row whose attempts somebody set back by hand has had a try of this number already. */
+    WHERE d.kind NOT IN ('release', 'hold')
+        AND d.is_check = 0
+        AND NOT EXISTS (SELECT 1 FROM afil.attempt AS a WHERE a.id = r.id AND a.attempt = r.attempt);
 
     IF EXISTS (SELECT 1 FROM @done WHERE is_check = 1)
     BEGIN

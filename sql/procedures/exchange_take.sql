@@ -201,7 +201,7 @@ BEGIN
         SET
             turn = r.turn,
             status = CASE WHEN r.turn = 1 THEN 'sending' ELSE o.status END,
-            attempts = CASE WHEN r.turn = 1 THEN o.attempts + 1 ELSE o.attempts END,
+            attempts = CASE WHEN r.turn = 1 AND o.attempts < 2147483647 THEN o.attempts + 1 ELSE o.attempts END,
             lease_id = CASE WHEN r.turn = 1 THEN @lease END,
             lease_until = CASE WHEN r.turn = 1 THEN @until END,
             taken_at = CASE WHEN r.turn = 1 THEN @now ELSE o.taken_at END

@@ -19,7 +19,7 @@ SELECT
     SUM(f.waiting) AS waiting,
     SUM(f.scheduled) AS scheduled,
     SUM(f.sending) AS sending,
-    DATEDIFF(SECOND, MIN(f.waiting_since), SYSUTCDATETIME()) AS oldest_seconds,
+    DATEDIFF_BIG(SECOND, MIN(f.waiting_since), SYSUTCDATETIME()) AS oldest_seconds,
     CAST(SUM(f.sent_1) AS DECIMAL(12, 1)) AS sent_per_minute_1,
     CAST(SUM(f.sent_5) / 5.0 AS DECIMAL(12, 1)) AS sent_per_minute_5,
     CAST(SUM(f.sent_60) / 60.0 AS DECIMAL(12, 1)) AS sent_per_minute_60,

@@ -16,12 +16,15 @@ pytestmark = pytest.mark.tsql
 
 
 def _settings() -> tuple[tuple[str, int, int, int, str], ...]:
-    path = data_folder("migrations") / "versions" / "0002_surface.py"
-    spec = importlib.util.spec_from_file_location("surface", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return tuple(module.SETTINGS)
+    """The settings that the revisions make, in the order of their names."""
+    found: list[tuple[str, int, int, int, str]] = []
+    for path in (data_folder("migrations") / "versions").glob("*.py"):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += getattr(module, "SETTINGS", ())
+    return tuple(sorted(found))
 
 
 SETTINGS = _settings()

@@ -44,14 +44,14 @@ def test_a_columns_name_alone_is_that_column_but_in_the_message(notifications: N
         platformid="Total", destination="phone", dedup="id", type="image", fileurl="odd {name}: x", message="state"
     )
     notifications.query(
-        "INSERT INTO dbo.purchase (id, phone, total, [odd {name}: x]) VALUES (7, '346', 5, N'http://x'), "
-        "(8, 'phone', 5, N'http://y')"
+        "INSERT INTO dbo.purchase (id, phone, total, [odd {name}: x]) VALUES (7, '346', 5, N'http://x.example'), "
+        "(8, 'phone', 5, N'http://y.example')"
     )
     rows = notifications.query(
         "SELECT platformid, destination, dedup_key, fileurl, message FROM afil.outbox ORDER BY id"
     )
     assert [tuple(r) for r in rows] == [
-        ("5.00", "346", "7", "http://x", "state"), ("5.00", "phone", "8", "http://y", "state"),
+        ("5.00", "346", "7", "http://x.example", "state"), ("5.00", "phone", "8", "http://y.example", "state"),
     ]  # fmt: skip
 
 
@@ -516,7 +516,7 @@ def canary(notifications: Notifications) -> Any:
 
 @pytest.mark.parametrize("parameter", ["name", "table", "on", "columns", "when", "platform", "type"])
 def test_an_attack_through_a_name_or_a_condition_is_refused(canary: Notifications, parameter: str) -> None:
-    given: dict[str, object] = {"on": "insert, update", "fileurl": "http://x" if parameter == "type" else None}
+    given: dict[str, object] = {"on": "insert, update", "fileurl": "http://x.example" if parameter == "type" else None}
     good = {"name": "t", "table": "dbo.purchase", "on": "insert", "columns": "state", "when": "state = 'x'",
             "platform": "whatsapp", "type": "image"}[parameter]  # fmt: skip
     for attack in ATTACKS:
@@ -563,9 +563,9 @@ def test_an_attack_through_a_text_stays_text(canary: Notifications, parameter: s
     column = "dedup_key" if parameter == "dedup" else parameter
     for n, attack in enumerate(["\r\n".join(ATTACKS)[:90], *ATTACKS[:3], ATTACKS[6], ATTACKS[7], MARKERS[:99]]):
         # Numbered, for a collation may hold two of the keys for the same.
-        value = {"fileurl": "https://", "dedup": f"{n} "}.get(parameter, "") + attack
+        value = {"fileurl": "https://x.example/", "dedup": f"{n} "}.get(parameter, "") + attack
         expected = value if parameter == "account" else value.replace("{{", "{").replace("}}", "}")
-        canary.create(**({"destination": "346", "on": "insert", "message": "x", "type": "image", "fileurl": "http://x"}
+        canary.create(**({"destination": "346", "on": "insert", "message": "x", "type": "image", "fileurl": "http://x.example"}
                          | {parameter: value}))  # fmt: skip
         canary.query(f"INSERT INTO dbo.purchase (id) VALUES ({n})")
         canary.query("EXEC afil.drop_notification @name = N't'")

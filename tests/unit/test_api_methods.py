@@ -52,14 +52,14 @@ def test_every_method_has_its_own_function() -> None:
     client = Recorder()
     chat = {"platform": "telegram", "platformid": "200", "destination": "7"}
     client.send_message(**chat, message="m")
-    client.send_file(**chat, type="image", fileurl="https://x/y.png", message="m")
+    client.send_file(**chat, type="image", fileurl="https://x.example/y.png", message="m")
     client.get_chat_channels()
     client.get_chats("telegram", "200")
     client.get_messages(**chat)
     client.get_unread_messages(**chat)
     assert client.calls == [
         ("sendmessage", chat | {"message": "m"}),
-        ("sendfile", chat | {"type": "image", "fileurl": "https://x/y.png", "message": "m"}),
+        ("sendfile", chat | {"type": "image", "fileurl": "https://x.example/y.png", "message": "m"}),
         ("getchatchannels", {}),
         ("getchats", {"platform": "telegram", "platformid": "200"}),
         ("getmessages", chat),
@@ -128,7 +128,7 @@ def test_a_reply_keeps_the_answer_as_it_came() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_required_parameter_is_insisted_on(method: str) -> None:
-    values = {"platform": "whatsapp", "type": "image", "fileurl": "http://x/y"}
+    values = {"platform": "whatsapp", "type": "image", "fileurl": "http://x.example/y"}
     full = {p: values.get(p, "1") for p in METHODS[method].required}
     assert check(method, full) == full
     for name in full:

@@ -83,7 +83,7 @@ def test_list_filters_and_limits(run):
         (
             (
                 *("send-file", "--platform", "whatsapp", "--platformid", "1", "--destination", "2"),
-                *("--type", "image", "--fileurl", "https://a/b"),
+                *("--type", "image", "--fileurl", "https://a.example/b"),
             ),
             "sendfile",
         ),

@@ -26,12 +26,15 @@ def test_a_line_becomes_a_message_by_default():
 
 def test_every_column_reaches_the_request():
     text = "method,account,priority,send_at,dedup_key,platform,platformid,destination,type,fileurl,thumburl,message\n"
-    (line,) = read(text + "sendfile,shop,1,2030-01-02T03:04:05+02:00,k,whatsapp,1,2,image,https://a/b,https://a/t,x\n")
+    (line,) = read(
+        text
+        + "sendfile,shop,1,2030-01-02T03:04:05+02:00,k,whatsapp,1,2,image,https://a.example/b,https://a.example/t,x\n"
+    )
     assert isinstance(line, GoodLine)
     r = line.request
     assert (r.method, r.account, r.priority, r.dedup_key) == ("sendfile", "shop", 1, "k")
     assert r.send_at == datetime(2030, 1, 2, 1, 4, 5, tzinfo=UTC)
-    assert r.parameters["thumburl"] == "https://a/t"
+    assert r.parameters["thumburl"] == "https://a.example/t"
 
 
 def test_bad_lines_are_reported_with_their_numbers_and_good_ones_survive():

@@ -24,7 +24,7 @@ from afilsql.sandbox.state import CHECK_ORDER, HISTORY, SEEDED_DESTINATION, Stat
 CALL = {"user": "demo", "password": "demo", "class": "chat"}
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": "1"}
 SEEDED = CHAT | {"destination": SEEDED_DESTINATION}
-FILE = {"type": "image", "fileurl": "https://x/y.png"}
+FILE = {"type": "image", "fileurl": "https://x.example/y.png"}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_unread_messages_say_issent_and_the_others_sent(sandbox: SandboxServer) 
 
 
 def test_a_file_goes_to_an_existing_chat(api: AfilnetClient) -> None:
-    api.send_file("webchat", "300", SEEDED_DESTINATION, "image", "https://x/y.png", message="See")
+    api.send_file("webchat", "300", SEEDED_DESTINATION, "image", "https://x.example/y.png", message="See")
     assert api.get_messages("webchat", "300", SEEDED_DESTINATION).dicts()[-1]["message"] == "See"
 
 
