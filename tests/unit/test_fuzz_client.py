@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from afilsql.api.answers import Answer, masker, understand
+from afilsql.api.answers import Answer, Mask, understand
 from afilsql.api.client import AfilnetClient
 from afilsql.api.methods import METHODS
 from afilsql.api.reply import Reply
@@ -56,7 +56,7 @@ def test_any_answer_is_a_reply_or_an_api_error(method: str, status: int, body: b
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     outcome: Reply | ApiError
     try:
-        outcome = understand(method, Answer(status, headers, body), mask=masker(SECRET), now=NOW)
+        outcome = understand(method, Answer(status, headers, body), mask=Mask(SECRET), now=NOW)
     except ApiError as error:
         outcome = error
         assert error.retry_after is None or 0 <= error.retry_after <= 3600
