@@ -32,6 +32,11 @@ TRANSIENT = frozenset(
 _MISSING_OBJECT = frozenset({208, 2812})
 _ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
+#: Seconds that SQL Server gets for a login and for one statement of the outbox, unless the URL says `?timeout=`. Without
+#: them a connection that a firewall drops without a word blocks its thread for ever. An exchange waits at most ten
+#: seconds for the lock; a statement given up is rolled back, and the exchange repeated.
+LOGIN_TIMEOUT, STATEMENT_TIMEOUT = 15, 20
+
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
     "On Windows: install Microsoft's ODBC Driver 18 for SQL Server."
@@ -43,7 +48,8 @@ def create_engine(url: str, *, autocommit: bool = False) -> sa.Engine:
 
     A `mssql+pyodbc` URL that names no driver gets the first that is there: Microsoft's ODBC driver 18 or 17
     as installed, else the one inside the wheel `mssql-python-odbc`. With autocommit, SQL Server's connections
-    leave transactions to the procedures.
+    leave transactions to the procedures, and no statement takes longer than STATEMENT_TIMEOUT, or than the seconds
+    that `?timeout=` in the URL gives; without (deployments, reports) only the login is limited.
 
     Raises:
         ConfigError: The URL cannot be read or is for another kind of database.
@@ -94,8 +100,23 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
         query["driver"] = find_driver(pyodbc.drivers())
     if "odbc_connect" not in query:
         query.setdefault("Encrypt", "yes")
+    seconds = _seconds(query.pop("timeout", STATEMENT_TIMEOUT))
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-    return sa.create_engine(url.set(query=query), pool_recycle=1800, use_setinputsizes=False, **options)
+    options["connect_args"] = {"timeout": min(LOGIN_TIMEOUT, seconds)}
+    engine = sa.create_engine(url.set(query=query), pool_recycle=1800, use_setinputsizes=False, **options)
+    if autocommit:
+
+        @sa.event.listens_for(engine, "connect")
+        def limit(connection: Any, _record: object) -> None:
+            connection.timeout = seconds
+
+    return engine
+
+
+def _seconds(value: object) -> int:
+    if not str(value).isascii() or not str(value).isdigit() or not 1 <= int(str(value)) <= 3600:
+        raise ConfigError("the timeout in AFILSQL_DATABASE_URL is not a whole number of seconds from 1 to 3600")
+    return int(str(value))
 
 
 def find_driver(installed: list[str]) -> str:
