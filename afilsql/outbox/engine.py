@@ -32,9 +32,9 @@ TRANSIENT = frozenset(
 _MISSING_OBJECT = frozenset({208, 2812})
 _ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
-#: Seconds that SQL Server gets for a login and for one statement of the outbox, unless the URL says `?timeout=`. Without
-#: them a connection that a firewall drops without a word blocks its thread for ever. An exchange waits at most ten
-#: seconds for the lock; a statement given up is rolled back, and the exchange repeated.
+#: Seconds that SQL Server gets for a login and for one statement of the outbox, unless the URL says `?timeout=`.
+#: Without them a connection that a firewall drops without a word blocks its thread for ever. The driver waits twice
+#: as long again for the server to confirm that it gave up. An exchange waits at most ten seconds for its lock.
 LOGIN_TIMEOUT, STATEMENT_TIMEOUT = 15, 20
 
 INSTALL_DRIVER = (
