@@ -29,6 +29,12 @@ TRANSIENT = frozenset(
     {1205, 1222, 20, 64, 121, 233, 4060, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40613}
     | {49918, 49919, 49920, 51010}
 )
+#: Read-only, being recovered, out of space or log: wrong with the database as a whole, so no result is given up for it.
+_OUT_OF_ORDER = frozenset({922, 927, 945, 1101, 1105, 3906, 9001, 9002})
+_UNUSABLE = (
+    *("database is locked", "unable to open", "readonly database", "disk is full", "disk I/O error"),
+    *("Communication link", "terminating", "read-only transaction", "could not extend", "No space left"),
+)
 _MISSING_OBJECT = frozenset({208, 2812})
 _ERRORS = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
 
@@ -167,8 +173,13 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
         return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")
     if number in _MISSING_OBJECT or state == "42S02" or "no such table" in text or "does not exist" in text:
         return SchemaOutOfDate(f"{SchemaOutOfDate.__doc__} ({message})")
-    lost = broken or number in TRANSIENT or state.startswith("08") or state in ("HYT00", "HYT01", "40001", "01002")
-    if lost or any(s in text for s in ("database is locked", "unable to open", "Communication link", "terminating")):
+    lost = (
+        broken
+        or number in TRANSIENT | _OUT_OF_ORDER
+        or state.startswith("08")
+        or state in ("HYT00", "HYT01", "40001", "01002")
+    )
+    if lost or any(s in text for s in _UNUSABLE):
         return DatabaseUnavailable(f"the outbox database cannot be used right now: {message}")
     return DatabaseError(f"the outbox database refused a statement: {message}")
 

@@ -1,6 +1,6 @@
 """Run a worker as `afilsql worker` does, with a lease of any length and a wall clock that jumps.
 
-    python -m tests.faults.runner --lease 2 --jump -3600 --after 1
+python -m tests.faults.runner --lease 2 --jump -3600 --after 1
 """
 
 from __future__ import annotations
