@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from afilsql import deploy
-from afilsql.outbox import schema
-from afilsql.outbox.engine import create_engine
 from tests import engines
-
-_KEPT = (schema.error_code, schema.setting, schema.sql_object)
+from tests.faults.traffic import emptied
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +23,7 @@ def faulty_tsql_url(tsql_server: str) -> Iterator[str]:
 @pytest.fixture
 def empty_tsql(faulty_tsql_url: str) -> str:
     """URL of an empty outbox on the T-SQL engine."""
-    engine = create_engine(faulty_tsql_url)
-    with engine.begin() as connection:
-        for table in reversed(schema.metadata.sorted_tables):
-            if table not in _KEPT:
-                connection.execute(sa.delete(table))
-    engine.dispose()
+    emptied(faulty_tsql_url)
     return faulty_tsql_url
 
 

@@ -47,15 +47,15 @@ def test_a_worker_that_wakes_after_its_lease_neither_writes_nor_sends(empty_outb
     assert frozen.returncode == 0
 
 
-def test_workers_frozen_at_random_moments_lose_nothing_and_send_nothing_twice(empty_outbox: str) -> None:
+def test_workers_frozen_at_random_moments_lose_nothing_and_send_nothing_twice(empty_sqlite: str) -> None:
     chance = random.Random(5)
     with (
         sandbox(0.03) as api,
-        open_outbox(empty_outbox) as outbox,
-        workers(2, empty_outbox, api.url, command=RUNNER) as processes,
+        open_outbox(empty_sqlite) as outbox,
+        workers(2, empty_sqlite, api.url, command=RUNNER) as processes,
     ):
         wait_until(lambda: len(outbox.status().workers) == 2, "the workers did not start", every=0.1)
-        with Producer(empty_outbox, conversations=40, rate=100, seed=5) as producer:
+        with Producer(empty_sqlite, conversations=40, rate=100, seed=5) as producer:
             for n in range(4):
                 time.sleep(chance.uniform(0.1, 0.4))
                 processes[n % 2].send_signal(signal.SIGSTOP)

@@ -21,9 +21,9 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered t
 def test_told_to_end_while_it_starts_it_leaves_nothing_in_flight(empty_sqlite: str) -> None:
     with sandbox(0.05) as api, open_outbox(empty_sqlite) as outbox:
         outbox.enqueue_many([request(c, 1) for c in range(100)])
-        for n in range(12):
+        for n in range(8):
             with workers(1, empty_sqlite, api.url, command=WORKER) as (process,):
-                time.sleep(n * 0.05)
+                time.sleep(n * 0.07)
                 process.send_signal((signal.SIGTERM, signal.SIGINT)[n % 2])
                 # Before its handlers are there it holds nothing, and ends as any process does.
                 assert process.wait(10) in (0, -signal.SIGTERM, -signal.SIGINT, 1, 130), process.said()
@@ -33,11 +33,11 @@ def test_told_to_end_while_it_starts_it_leaves_nothing_in_flight(empty_sqlite: s
 
 
 @pytest.mark.parametrize("signals", [["SIGTERM"], ["SIGINT"], ["SIGHUP"], ["SIGTERM", "SIGTERM"]], ids="+".join)
-def test_told_to_end_in_the_middle_of_calls_it_finishes_them(empty_outbox: str, signals: list[str]) -> None:
+def test_told_to_end_in_the_middle_of_calls_it_finishes_them(empty_sqlite: str, signals: list[str]) -> None:
     with (
         sandbox(0.4) as api,
-        open_outbox(empty_outbox) as outbox,
-        workers(1, empty_outbox, api.url, command=WORKER) as (process,),
+        open_outbox(empty_sqlite) as outbox,
+        workers(1, empty_sqlite, api.url, command=WORKER) as (process,),
     ):
         outbox.enqueue_many([request(c, 1) for c in range(30)])
         wait_until(lambda: api.count() >= 8, "no call arrived")

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import sqlalchemy as sa
+
 from afilsql.errors import DatabaseUnavailable
-from afilsql.outbox import open_outbox
+from afilsql.outbox import open_outbox, schema
 from afilsql.outbox.base import Outbox, Request
+from afilsql.outbox.engine import create_engine
+
+_KEPT = (schema.error_code, schema.setting, schema.sql_object)
 
 
 def request(conversation: int, number: int) -> Request:
@@ -164,3 +169,13 @@ def drained(outbox: Outbox) -> bool:
     except DatabaseUnavailable:
         return False
     return not (counts["queued"] or counts["scheduled"] or counts["sending"])
+
+
+def emptied(database: str) -> None:
+    """Delete all that a T-SQL database's outbox holds: numbers start again, and with them the keys."""
+    engine = create_engine(database)
+    with engine.begin() as connection:
+        for table in reversed(schema.metadata.sorted_tables):
+            if table not in _KEPT:
+                connection.execute(sa.delete(table))
+    engine.dispose()
