@@ -156,7 +156,8 @@ def test_a_database_server_that_crashes_and_comes_back_is_sat_out(private: Priva
 @pytest.mark.tsql
 def test_a_database_server_that_turns_read_only_is_sat_out(private: Private) -> None:
     def trouble(producer: Producer, process: WorkerProcess) -> None:
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'tester';"
+        theirs = "pid <> pg_backend_pid() AND usename = 'tester'"
+        cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {theirs};"
         private.engine.psql(f"ALTER DATABASE babelfish_db SET default_transaction_read_only = on; {cut}")
         wait_until(
             lambda: any("read-only" in str(e) for e in producer.refused), f"nobody noticed: {producer.refused[-1:]}"
