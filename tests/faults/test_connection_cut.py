@@ -41,7 +41,7 @@ def test_a_worker_whose_database_falls_silent_notices_and_goes_on_by_itself(empt
         sandbox(0.02) as api,
         open_outbox(empty_tsql) as outbox,
         Proxy(port_of(empty_tsql)) as proxy,
-        workers(1, impatient(through(empty_tsql, proxy), 3), api.url, command=WORKER) as (process,),
+        workers(1, impatient(through(empty_tsql, proxy), 5), api.url, command=WORKER) as (process,),
     ):
         accepted = {outbox.enqueue(r): r.parameters["message"] for r in [request(0, 1)]}
         wait_until(lambda: api.count() == 1, "the worker did not start")
@@ -78,7 +78,7 @@ def test_a_slow_connection_only_makes_it_slow(empty_tsql: str) -> None:
     ):
         many = [request(c, n) for n in range(2) for c in range(10)]
         accepted = dict(zip(outbox.enqueue_many(many), (r.parameters["message"] for r in many), strict=True))
-        ended(process)
+        ended(process, seconds=90)
         assert process.events("database_lost") == []
         assert audit(outbox, accepted, api.received()).flawless()
 

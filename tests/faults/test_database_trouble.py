@@ -48,7 +48,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None], *, most: float = 30.0) -> list[str]:
+def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None], *, most: float = 60.0) -> list[str]:
     """Let a worker deliver, bring trouble, let it pass; nothing may be lost, sent twice, or be left in doubt.
 
     Returns:
@@ -173,10 +173,10 @@ def test_a_database_server_that_turns_read_only_is_sat_out(private: Private) -> 
 def test_a_database_server_without_room_is_sat_out(private: Private) -> None:
     def trouble(producer: Producer, process: WorkerProcess) -> None:
         ballast = fill(private.disk)
-        wait_until(lambda: producer.refused and process.events("database_lost"), "nobody noticed", 60)
+        wait_until(lambda: producer.refused and process.events("database_lost"), "nobody noticed")
         time.sleep(0.5)
         ballast.unlink()
         said = str(producer.refused[0])
         assert "could not" in said or "No space" in said, said
 
-    disturbed(private.emptied(), trouble, most=60)
+    disturbed(private.emptied(), trouble)

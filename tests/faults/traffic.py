@@ -154,7 +154,7 @@ def audit(outbox: Outbox, accepted: Mapping[int, str], received: Iterable[Mappin
     )
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0, every: float = 0.02) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0, every: float = 0.02) -> None:
     """Wait for a condition; fail by saying what did not happen."""
     end = time.monotonic() + seconds
     while not condition():
