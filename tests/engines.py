@@ -124,45 +124,37 @@ def _free_port() -> int:
         return int(s.getsockname()[1])
 
 
-@contextmanager
-def _babelfish() -> Iterator[str]:
-    """Start a server of its own in a temporary folder; PostgreSQL refuses root, so an ordinary user runs it."""
-    folder = Path(tempfile.mkdtemp(prefix="afilsql-engine-"))
-    data = folder / "data"
-    tds, postgres, password = _free_port(), _free_port(), secrets.token_hex(12)
-    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-    if os.geteuid() == 0:
-        shutil.chown(folder, user.pw_uid, user.pw_gid)
+class Babelfish:
+    """A server of the test's own in a folder; PostgreSQL refuses root, so an ordinary user runs it.
 
-    def run(program: str, *arguments: str, text: str | None = None) -> None:
-        command = [str(PREFIX / "bin" / program), *arguments]
-        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-        done = subprocess.run(
-            command,
-            input=text,
-            text=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": str(PREFIX / "lib"), "HOME": str(folder)},
-            **as_user,
-        )
-        if done.returncode:
-            raise RuntimeError(f"{program} failed: {done.stderr or (data / 'log').read_text()[-2000:]}")
+    Args:
+        folder: An empty one, for everything but the log of transactions.
+        log_folder: For that log; None puts it with the data.
 
-    try:
-        run("initdb", "-D", str(data), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8")
-        with (data / "postgresql.conf").open("a") as conf:
+    Attributes:
+        url: Of its master database, once started.
+    """
+
+    def __init__(self, folder: Path, log_folder: Path | None = None) -> None:
+        self._folder, self._data = folder, folder / "data"
+        self._tds, self._postgres, password = _free_port(), _free_port(), secrets.token_hex(12)
+        self.url = f"mssql+pyodbc://tester:{password}@127.0.0.1:{self._tds}/master?Encrypt=no"
+        self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        for one in (folder, log_folder):
+            if os.geteuid() == 0 and one is not None:
+                shutil.chown(one, self._user.pw_uid, self._user.pw_gid)
+        elsewhere = ("-X", str(log_folder / "wal")) if log_folder else ()
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", *elsewhere)
+        with (self._data / "postgresql.conf").open("a") as conf:
             conf.write(
-                f"listen_addresses = '127.0.0.1'\nport = {postgres}\nunix_socket_directories = '{folder}'\n"
+                f"listen_addresses = '127.0.0.1'\nport = {self._postgres}\nunix_socket_directories = '{folder}'\n"
                 "shared_preload_libraries = 'babelfishpg_tds'\nbabelfishpg_tds.listen_addresses = '127.0.0.1'\n"
-                f"babelfishpg_tds.port = {tds}\nfsync = off\nautovacuum = off\nmax_connections = 200\n"
+                f"babelfishpg_tds.port = {self._tds}\nfsync = off\nautovacuum = off\nmax_connections = 200\n"
             )
-        run("pg_ctl", "-D", str(data), "-l", str(data / "log"), "-w", "start")
+        self.start()
         try:
-            run(
-                "psql", "-h", str(folder), "-p", str(postgres), "-U", "postgres", "-q", "-v", "ON_ERROR_STOP=1",
-                text=f"""
+            self.psql(
+                f"""
                 CREATE USER tester WITH SUPERUSER CREATEDB CREATEROLE PASSWORD '{password}' INHERIT;
                 CREATE DATABASE babelfish_db OWNER tester;
                 \\c babelfish_db
@@ -172,10 +164,51 @@ def _babelfish() -> Iterator[str]:
                 ALTER DATABASE babelfish_db SET babelfishpg_tsql.migration_mode = 'multi-db';
                 SELECT pg_reload_conf();
                 CALL sys.initialize_babelfish('tester');
-                """,
-            )  # fmt: skip
-            yield f"mssql+pyodbc://tester:{password}@127.0.0.1:{tds}/master?Encrypt=no"
+                """
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._run("pg_ctl", "-D", str(self._data), "-l", str(self._data / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        """Stop it as a crash would: nobody is waited for, nothing is written."""
+        self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
+
+    def psql(self, text: str) -> None:
+        """Run statements of PostgreSQL as its superuser."""
+        where = ("-h", str(self._folder), "-p", str(self._postgres), "-U", "postgres")
+        self._run("psql", *where, "-q", "-v", "ON_ERROR_STOP=1", text=text)
+
+    def _run(self, program: str, *arguments: str, text: str | None = None) -> None:
+        root = os.geteuid() == 0
+        as_user = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if root else {}
+        done = subprocess.run(
+            [str(PREFIX / "bin" / program), *arguments],
+            input=text,
+            text=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,
+            cwd=self._folder,
+            env={"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": str(PREFIX / "lib"), "HOME": str(self._folder)},
+            **as_user,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr or (self._data / 'log').read_text()[-2000:]}")
+
+
+@contextmanager
+def _babelfish() -> Iterator[str]:
+    """Start a server of its own in a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="afilsql-engine-"))
+    try:
+        made = Babelfish(folder)
+        try:
+            yield made.url
         finally:
-            run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+            made.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

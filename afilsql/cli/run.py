@@ -234,14 +234,15 @@ def _rates(settings: Settings) -> dict[str, Rate]:
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:
-    """Stop gently at the first SIGTERM or SIGINT; a second SIGINT interrupts."""
+    """Stop gently at the first SIGTERM, SIGINT or SIGHUP (unless `nohup` ignores it); a second SIGINT interrupts."""
 
     def handle(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handle)
 
 
 @contextmanager

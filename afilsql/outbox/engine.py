@@ -31,12 +31,23 @@ TRANSIENT = frozenset(
     {1205, 1222, 20, 64, 121, 233, 4060, 10053, 10054, 10060, 10928, 10929, 40143, 40197, 40501, 40613}
     | {49918, 49919, 49920, 51010}
 )
+#: Read-only, being recovered, out of space or log: wrong with the database as a whole, so no result is given up for it.
+_OUT_OF_ORDER = frozenset({922, 927, 945, 1101, 1105, 3906, 9001, 9002})
+_UNUSABLE = (
+    *("database is locked", "unable to open", "readonly database", "disk is full", "disk I/O error"),
+    *("Communication link", "terminating", "read-only transaction", "could not extend", "No space left"),
+)
 _MISSING_OBJECT = frozenset({208, 2812})
 #: Where a server's error text quotes a value, which may be a message: truncation, a key twice, a conversion.
 _QUOTED_VALUE = re.compile(
     r"(Truncated value: |key value is |converting the \w+ value |invalid input syntax for type [\w ]+: ).*", re.DOTALL
 )
 _ERRORS: dict[int, type[DatabaseError]] = {51001: InvalidParameter, 51002: RequestNotFound, 51005: QuotaExceeded}
+
+#: Seconds that SQL Server gets for a login and for one statement of the outbox, unless the URL says `?timeout=`.
+#: Without them a connection that a firewall drops without a word blocks its thread for ever. The driver waits twice
+#: as long again for the server to confirm that it gave up. An exchange waits at most ten seconds for its lock.
+LOGIN_TIMEOUT, STATEMENT_TIMEOUT = 15, 20
 
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
@@ -49,8 +60,9 @@ def create_engine(url: str, *, autocommit: bool = False) -> sa.Engine:
 
     A `mssql+pyodbc` URL that names no driver gets the first that is there: Microsoft's ODBC driver 18 or 17
     as installed, else the one inside the wheel `mssql-python-odbc`. Connections are encrypted unless the URL says
-    otherwise; the engine's own URL holds no password. With autocommit, SQL Server's connections
-    leave transactions to the procedures.
+    otherwise; the engine's own URL holds no password. With autocommit, SQL Server's connections leave transactions to
+    the procedures, and no statement takes longer than STATEMENT_TIMEOUT, or than the seconds that `?timeout=` in the
+    URL gives; without (deployments, reports) only the login is limited.
 
     Raises:
         ConfigError: The URL cannot be read or is for another kind of database.
@@ -102,16 +114,23 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     query = dict(url.query)
     if not any(k in query for k in ("driver", "odbc_connect")):
         query["driver"] = find_driver(pyodbc.drivers())
+    seconds = _seconds(query.pop("timeout", STATEMENT_TIMEOUT))
     real = encrypted(url.set(query=query))
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
     options |= {"hide_parameters": True, "pool_recycle": 1800, "use_setinputsizes": False}
-    engine = sa.create_engine(_without_password(real), **options)
+    engine = sa.create_engine(_without_password(real), connect_args={"timeout": min(LOGIN_TIMEOUT, seconds)}, **options)
     (connect, *_), _ = engine.dialect.create_connect_args(real)
     secret = SecretStr(connect)
 
     @sa.event.listens_for(engine, "do_connect")
     def log_in(_dialect: object, _record: object, arguments: list[Any], _options: object) -> None:
         arguments[0] = secret.get_secret_value()
+
+    if autocommit:
+
+        @sa.event.listens_for(engine, "connect")
+        def limit(connection: Any, _record: object) -> None:
+            connection.timeout = seconds
 
     return engine
 
@@ -120,6 +139,12 @@ def _without_password(url: sa.URL) -> sa.URL:
     """What an engine may show of its URL, in its repr and wherever that goes."""
     hidden = {name: "***" for name in url.query if name.lower() in ("odbc_connect", "pwd", "password")}
     return url.set(password="***" if url.password else None).update_query_dict(hidden)
+
+
+def _seconds(value: object) -> int:
+    if not str(value).isascii() or not str(value).isdigit() or not 1 <= int(str(value)) <= 3600:
+        raise ConfigError("the timeout in AFILSQL_DATABASE_URL is not a whole number of seconds from 1 to 3600")
+    return int(str(value))
 
 
 def find_driver(installed: list[str]) -> str:
@@ -170,8 +195,13 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
         return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")
     if number in _MISSING_OBJECT or state == "42S02" or "no such table" in text or "does not exist" in text:
         return SchemaOutOfDate(f"{SchemaOutOfDate.__doc__} ({message})")
-    lost = broken or number in TRANSIENT or state.startswith("08") or state in ("HYT00", "HYT01", "40001", "01002")
-    if lost or any(s in text for s in ("database is locked", "unable to open", "Communication link", "terminating")):
+    lost = (
+        broken
+        or number in TRANSIENT | _OUT_OF_ORDER
+        or state.startswith("08")
+        or state in ("HYT00", "HYT01", "40001", "01002")
+    )
+    if lost or any(s in text for s in _UNUSABLE):
         return DatabaseUnavailable(f"the outbox database cannot be used right now: {message}")
     return DatabaseError(f"the outbox database refused a statement: {message}")
 

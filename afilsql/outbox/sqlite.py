@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import UUID, uuid4
@@ -41,6 +42,9 @@ from afilsql.outbox.validate import validate, validate_all, validate_exchange
 #: Requests deleted in one transaction by apply_retention.
 PURGE_BATCH = 500
 
+#: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
+CLOCK_STEP = 1.0
+
 _LISTS = {
     "channels": ("chat_channel", "platform, platformid"),
     "chats": ("chat", "platform, platformid, destination"),
@@ -58,12 +62,22 @@ class SqliteOutbox:
     Args:
         url: `sqlite:///file.db`.
         clock: The time in UTC; leases and due times are read off it.
+        monotonic: Seconds that never go back; where the clock differs from it, the clock was set.
         allow_private_urls: Queue files whose URL points to a private place.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] = utcnow, allow_private_urls: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime] = utcnow,
+        monotonic: Callable[[], float] = time.monotonic,
+        allow_private_urls: bool = False,
+    ) -> None:
         self._engine = create_engine(url)
         self._clock = clock
+        self._monotonic = monotonic
+        self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
     def enqueue(self, request: Request) -> int:
@@ -125,6 +139,8 @@ class SqliteOutbox:
             now = self._clock()  # after the wait for the lock, which must not shorten the leases
             exchange = Exchange(cursor, worker, now)
             exchange.heartbeat()
+            if self._clock_was_set(now):
+                exchange.start_anew(now + timedelta(seconds=lease_seconds))
             exchange.renew(renew, now + timedelta(seconds=lease_seconds))
             lost = exchange.complete(results)
             for limit in limits:
@@ -144,6 +160,11 @@ class SqliteOutbox:
             waiting, due = exchange.outlook()
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
         return Exchanged(claims, lost, waiting, next_due, exchange.reopened)
+
+    def _clock_was_set(self, now: datetime) -> bool:
+        origin, before = now.timestamp() - self._monotonic(), self._origin
+        self._origin = origin
+        return before is not None and abs(origin - before) > CLOCK_STEP
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:
@@ -262,11 +283,11 @@ class SqliteOutbox:
             cursor: sqlite3.Cursor = connection.connection.cursor()  # type: ignore[assignment]
             cursor.row_factory = sqlite3.Row
             try:
-                yield cursor
+                with closing(cursor):
+                    yield cursor
             except (sqlite3.Error, OverflowError) as e:
+                connection.invalidate()  # a connection opened while the file was read-only stays so for ever
                 raise sa.exc.DBAPIError(None, None, e) from None
-            finally:
-                cursor.close()
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Cursor]:

@@ -38,6 +38,14 @@ class Exchange:
             [(stored(until), lease.hex) for lease in leases],
         )
 
+    def start_anew(self, until: datetime) -> None:
+        """The clock was set, so times written before mean nothing: leases begin again, what waited is due."""
+        self._cursor.execute("UPDATE outbox SET lease_until = ? WHERE status = 'sending'", (stored(until),))
+        self._cursor.execute("UPDATE outbox SET due_at = ? WHERE status = 'scheduled' AND turn = 1", (self._now,))
+        self._cursor.execute("UPDATE outbox SET check_at = ? WHERE check_at IS NOT NULL", (self._now,))
+        self._cursor.execute("UPDATE account SET probe_at = ? WHERE probe_at IS NOT NULL", (self._now,))
+        self._cursor.execute("UPDATE account SET rest_until = NULL, tokens_at = ?", (self._now,))
+
     def complete(self, results: Sequence[Result]) -> list[int]:
         """Write results back; return the ids whose lease had passed to another."""
         lost: dict[int, None] = {}

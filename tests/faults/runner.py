@@ -1,0 +1,66 @@
+"""Run a worker as `afilsql worker` does, with a lease of any length and a wall clock that jumps.
+
+python -m tests.faults.runner --lease 2 --jump -3600 --after 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import datetime, timedelta
+
+from afilsql import logs
+from afilsql.cli.run import Clients, _stop_on_signals
+from afilsql.config import load_settings
+from afilsql.delivery.worker import Worker, utcnow
+from afilsql.outbox import open_outbox
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.sqlite import SqliteOutbox
+
+
+class JumpingClock:
+    """The time in UTC, and from `after` seconds on the time plus `jump` seconds."""
+
+    def __init__(self, jump: float, after: float) -> None:
+        self._jump = timedelta(seconds=jump)
+        self._at = time.monotonic() + after
+
+    def __call__(self) -> datetime:
+        return utcnow() + (self._jump if time.monotonic() >= self._at else timedelta())
+
+
+def main() -> None:
+    """Run until stopped by SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lease", type=int, default=120)
+    parser.add_argument("--jump", type=float, default=0.0)
+    parser.add_argument("--after", type=float, default=0.0)
+    options = parser.parse_args()
+    settings = load_settings()
+    clock = JumpingClock(options.jump, options.after)
+    logger = logs.configure(sys.stderr, level="debug", format="json")
+    clients = Clients(settings)
+    embedded = settings.database_url.startswith("sqlite")
+    outbox: Outbox = (
+        SqliteOutbox(settings.database_url, clock=clock) if embedded else open_outbox(settings.database_url)
+    )
+    with outbox:
+        worker = Worker(
+            outbox,
+            clients,
+            name=settings.worker_name or "runner",
+            concurrency=settings.concurrency,
+            lease_seconds=options.lease,
+            grace_seconds=settings.grace_seconds,
+            on_unknown=settings.on_unknown,
+            on_event=lambda event: logs.log_event(logger, event),
+            clock=clock,
+        )
+        _stop_on_signals(worker.stop)
+        worker.run()
+    clients.close()
+
+
+if __name__ == "__main__":
+    main()
