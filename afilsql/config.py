@@ -152,7 +152,7 @@ class Settings(_Secretive):
     def _is_time_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ValueError, OSError):
+        except (ValueError, OSError, KeyError):
             raise ValueError("there is no such time zone: write one as in Europe/Madrid") from None
         return value
 

@@ -73,7 +73,9 @@ def deliver(engine: Engine, url: str) -> None:
             raise ConfigError(f"the account '{account}' has no credentials")
         return AfilnetClient("demo", "demo", url=url)
 
-    Worker(engine.outbox, client_for, name="w", concurrency=8, random=random.Random(1).random).run(until="drained")
+    Worker(engine.outbox, client_for, name="w", concurrency=8, on_unknown="hold", random=random.Random(1).random).run(
+        until="drained"
+    )
 
 
 BAD_ROWS: dict[str, tuple[dict[str, Any], str | None]] = {

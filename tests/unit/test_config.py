@@ -29,7 +29,7 @@ def test_without_anything_set_the_defaults_hold():
     settings = load_settings(environ={})
     assert settings.database_url == "sqlite:///afilsql.db"
     assert settings.concurrency == 32
-    assert settings.on_unknown == "hold"
+    assert settings.on_unknown == "reconcile"
 
 
 def test_the_environment_beats_the_file(tmp_path):

@@ -55,12 +55,14 @@ def test_every_outcome_meets_a_decision_that_keeps_the_promises(
 
 
 PLANTED = "planted-secret"
+#: The path of a file is no secret, and an error names it.
+FIELDS = [name for name in Settings.model_fields if not name.endswith("_file")]
 TOML = st.one_of(
     st.text(max_size=80),
     st.lists(
         st.builds(
             lambda name, value: f"{name} = {value}",
-            st.sampled_from([*Settings.model_fields, "accounts.a.user", "accounts.a.password", "passwort", "x.y"]),
+            st.sampled_from([*FIELDS, "accounts.a.user", "accounts.a.password", "passwort", "x.y"]),
             st.sampled_from([f'"{PLANTED}"', f"'{PLANTED}", f"{PLANTED}", f'["{PLANTED}"]', f'{{a="{PLANTED}"}}', "-1",
                              "1e400", "nan", "true", '""', "1979-05-27", f'"mssql+pyodbc://u:{PLANTED}@h/d"']),
         ),
@@ -68,7 +70,7 @@ TOML = st.one_of(
     ).map("\n".join),
 )  # fmt: skip
 ENVIRON = st.dictionaries(
-    st.sampled_from([f"AFILSQL_{name.upper()}" for name in Settings.model_fields]),
+    st.sampled_from([f"AFILSQL_{name.upper()}" for name in FIELDS]),
     st.sampled_from([PLANTED, f'{{"a": "{PLANTED}"}}',
                      f'{{"a": {{"user": "x", "password": "{PLANTED}", "p": 1}}}}', "[",
                      "[" * 99_999, "1" * 5000, "-1", "nan", "inf", "x://[",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from afilsql.api.reply import Reply
 from afilsql.delivery.policy import (
     Failed,
     HoldAccount,
+    Release,
     Retry,
     Sent,
     Uncertain,
@@ -114,3 +117,25 @@ def test_the_text_of_a_foreign_exception_is_never_told() -> None:
 def test_a_detail_is_one_short_line() -> None:
     assert one_line("a\r\nb\x00c") == "a  b c"
     assert len(one_line("x" * 5000)) == 400
+
+
+def test_under_reconcile_an_unknown_send_is_read_back() -> None:
+    unknown = DeliveryUnknown("slow", code="TIMEOUT")
+    made = decide(
+        unknown, is_send=True, attempt=1, max_attempts=8, on_unknown="reconcile", random=random.random, look_after=9.0
+    )
+    assert made == Uncertain(9.0)
+
+
+def test_a_try_of_a_closed_account_that_was_not_sent_costs_no_try() -> None:
+    for attempt in (1, 8):
+        made = decide(
+            NotSent("down", code="CONNECT"),
+            is_send=True,
+            attempt=attempt,
+            max_attempts=8,
+            on_unknown="hold",
+            random=random.random,
+            probe=True,
+        )
+        assert made == Release()

@@ -252,4 +252,4 @@ def test_the_process_stops_quietly_on_a_signal(number: signal.Signals) -> None:
 
 
 def test_the_documented_fault_kinds_are_these() -> None:
-    assert FAULT_KINDS == ("503", "429", "500", "close", "html")
+    assert FAULT_KINDS == ("503", "429", "500", "close", "html", "lost")
