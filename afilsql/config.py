@@ -87,6 +87,8 @@ class Settings(_Secretive):
         rate, burst: Limit of the account "default", see AccountSettings.
         account_concurrency: Calls at a time that one account may have; None is all of `concurrency` with one account
             in the settings, three quarters with more, so that a slow account leaves senders to the others.
+        breaker_calls, breaker_share: An account is passed by for a while when within a minute so many calls ended and
+            this share of them failed; 0 calls never.
         on_unknown: What becomes of a send of which nobody can say whether it took effect: "reconcile" reads the
             conversation back, "hold" leaves it to a person, "retry" repeats it.
         read_back_after: Seconds until such a conversation is first read.
@@ -121,6 +123,8 @@ class Settings(_Secretive):
     rate: float | None = Field(default=None, gt=0, le=10_000)
     burst: float | None = Field(default=None, ge=1, le=10_000)
     account_concurrency: int | None = Field(default=None, ge=1, le=256)
+    breaker_calls: int = Field(5, ge=0, le=20)
+    breaker_share: float = Field(0.5, gt=0, le=1)
     on_unknown: Literal["reconcile", "hold", "retry"] = "reconcile"
     read_back_after: float = Field(15.0, ge=0.1, le=3600)
     read_back_settle: float = Field(300.0, ge=0.1, le=86_400)

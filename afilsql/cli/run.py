@@ -144,6 +144,7 @@ def _deliver(
     on_event: Callable[[Event], None],
 ) -> None:
     from afilsql.delivery.caller import ReadBackSettings
+    from afilsql.delivery.limits import Breaker
     from afilsql.delivery.worker import Worker
 
     def warn(text: str) -> None:
@@ -165,6 +166,7 @@ def _deliver(
             ),
             share=settings.share,
             rates=_rates(settings),
+            breaker=Breaker(settings.breaker_calls, settings.breaker_share),
             on_event=on_event,
         )
         _stop_on_signals(made.stop)

@@ -11,9 +11,21 @@ from dataclasses import dataclass, field
 
 from afilsql.outbox.base import Limit
 
-#: The breaker opens when within WINDOW seconds at least SAMPLES calls ended and this share of them failed; of more than
-#: LATEST the last ones count.
-WINDOW, SAMPLES, SHARE, LATEST = 60.0, 5, 0.5, 20
+#: Seconds within which calls count for the breaker, and how many at most, the last ones.
+WINDOW, LATEST = 60.0, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """When the breaker of an account opens.
+
+    Attributes:
+        calls: Of at least so many within a minute …
+        share: … this share failed. 0 calls never open it.
+    """
+
+    calls: int = 5
+    share: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +60,18 @@ class Limits:
         share: Calls at a time that one account may have of this worker.
         rates: By account name; an account without one has no limit.
         monotonic: Seconds that never go back.
+        breaker: When it opens.
     """
 
-    def __init__(self, share: int, rates: Mapping[str, Rate], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        share: int,
+        rates: Mapping[str, Rate],
+        monotonic: Callable[[], float],
+        breaker: Breaker = Breaker(),
+    ) -> None:
         self.share = share
+        self._breaker = breaker
         self._rates = rates
         self._monotonic = monotonic
         self._flying: Counter[str] = Counter()
@@ -77,7 +97,8 @@ class Limits:
         seen.calls.append((now, healthy))
         recent = [ok for at, ok in seen.calls if now - at <= WINDOW]
         failures = recent.count(False)
-        if healthy or len(recent) < SAMPLES or failures < len(recent) * SHARE:
+        enough = 0 < self._breaker.calls <= len(recent)
+        if healthy or not enough or failures < len(recent) * self._breaker.share:
             return None
         seen.calls.clear()
         seen.tripped = True

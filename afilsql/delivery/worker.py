@@ -18,7 +18,7 @@ from afilsql.delivery import events
 from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
-from afilsql.delivery.limits import Limits, Rate
+from afilsql.delivery.limits import Breaker, Limits, Rate
 from afilsql.delivery.senders import Done, SenderPool
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Outbox, Result
@@ -58,6 +58,7 @@ class Worker:
         read_back: How that is found out with on_unknown "reconcile".
         share: Calls at a time that one account may have, so that a slow one leaves senders to the others; None is all.
         rates: Requests a second by account name.
+        breaker: When an account is passed by because most calls fail.
         clock: The time now (UTC).
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
@@ -77,6 +78,7 @@ class Worker:
         read_back: ReadBackSettings | None = None,
         share: int | None = None,
         rates: Mapping[str, Rate] | None = None,
+        breaker: Breaker | None = None,
         clock: Callable[[], datetime] = utcnow,
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
@@ -97,7 +99,7 @@ class Worker:
             monotonic=monotonic,
             random=random,
         )
-        self._limits = Limits(share or concurrency, rates or {}, monotonic)
+        self._limits = Limits(share or concurrency, rates or {}, monotonic, breaker or Breaker())
         self._outbox = outbox
         self._handover = Handover(
             outbox,

@@ -25,6 +25,8 @@ from tests.faults.traffic import Audit, Producer, audit, drained, wait_until
 
 WORKERS = 2
 LEASE_SECONDS = "5"
+#: The simulated API lists at once what it carried out.
+READ_BACK = {"AFILSQL_READ_BACK_AFTER": "0.5", "AFILSQL_READ_BACK_SETTLE": "3"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def campaign(
         rate: Messages enqueued a second.
     """
     chance = random.Random(seed)
-    settings = {"AFILSQL_LEASE_SECONDS": LEASE_SECONDS, "AFILSQL_ON_UNKNOWN": on_unknown}
+    settings = {"AFILSQL_LEASE_SECONDS": LEASE_SECONDS, "AFILSQL_ON_UNKNOWN": on_unknown, **READ_BACK}
 
     def start(n: int) -> WorkerProcess:
         return launch(WORKER, database, api.url, AFILSQL_WORKER_NAME=f"worker-{n}", **settings)

@@ -50,6 +50,7 @@ def environment(database: str, api_url: str, **settings: str) -> dict[str, str]:
             "AFILSQL_PASSWORD": "demo",
             "AFILSQL_CONCURRENCY": "8",
             "AFILSQL_LOG_FORMAT": "json",
+            "AFILSQL_ON_UNKNOWN": "hold",
         }
         | settings
     )

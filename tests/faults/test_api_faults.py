@@ -31,6 +31,7 @@ SLACK = 0.8
 MEMORY = 150
 SETTINGS = {
     "AFILSQL_READ_TIMEOUT": str(READ),
+    "AFILSQL_BREAKER_CALLS": "0",  # most calls fail here
     "AFILSQL_CONNECT_TIMEOUT": str(CONNECT),
     "AFILSQL_CONCURRENCY": "32",
     "AFILSQL_ON_UNKNOWN": "hold",

@@ -132,7 +132,8 @@ class Audit:
 
 def audit(outbox: Outbox, accepted: Mapping[int, str], received: Iterable[Mapping[str, Any]]) -> Audit:
     """Count; `received` are the simulated API's records, flat or as SandboxServer keeps them."""
-    texts = [str(r["message"] if "message" in r else r["params"]["message"]) for r in received]
+    sends = [r.get("params", r) for r in received if r["method"] == "sendmessage"]  # the rest reads back
+    texts = [str(r["message"]) for r in sends]
     arrivals = Counter(texts)
     status = {item.id: item.status for item in outbox.items(limit=10_000_000) if item.id in accepted}
     absent = {id: status.get(id) for id, text in accepted.items() if text not in arrivals}
@@ -163,12 +164,14 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
 
 
 def drained(outbox: Outbox) -> bool:
-    """True when nothing waits and nothing is being sent."""
+    """True when nothing waits, nothing is being sent, and nothing is to be read back."""
     try:
         counts = outbox.status().counts
+        if counts["queued"] or counts["scheduled"] or counts["sending"]:
+            return False
+        return all(item.completed_at for item in outbox.items(status="uncertain", limit=1_000_000))
     except DatabaseUnavailable:
         return False
-    return not (counts["queued"] or counts["scheduled"] or counts["sending"])
 
 
 def emptied(database: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afilsql.delivery.limits import SAMPLES, WINDOW, Limits, Rate, Trip
+from afilsql.delivery.limits import WINDOW, Breaker, Limits, Rate, Trip
 from afilsql.outbox.base import Limit
 
 
@@ -88,9 +88,16 @@ def test_an_open_breaker_is_told_once_and_then_counts_anew() -> None:
     assert calls(made, "x") == [Trip("shop", 5, 5)]
 
 
+def test_it_opens_as_the_settings_say_or_never() -> None:
+    strict = Limits(8, {}, Clock(), Breaker(calls=2, share=1.0))
+    assert calls(strict, "xoxx")[-1] is None
+    assert calls(Limits(8, {}, Clock(), Breaker(calls=2, share=1.0)), "xx")[-1] == Trip("shop", 2, 2)
+    assert calls(Limits(8, {}, Clock(), Breaker(calls=0)), "x" * 60) == [None] * 60
+
+
 @given(st.text("ox-", max_size=60))
 def test_it_never_opens_while_less_than_half_fail(outcomes: str) -> None:
     for n, trip in enumerate(calls(limits(), outcomes), start=1):
         if trip is not None:
-            assert SAMPLES <= trip.calls <= n
+            assert Breaker().calls <= trip.calls <= n
             assert trip.failures * 2 >= trip.calls
