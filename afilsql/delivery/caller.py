@@ -17,8 +17,6 @@ ClientFor = Callable[[str], AfilnetClient]
 
 #: An uncertain send whose conversation cannot be read is left to a person after this long.
 READ_BACK_LIMIT = timedelta(hours=24)
-#: Seconds until a conversation is read again when a reading failed.
-READ_AGAIN = 30.0
 
 _KINDS: dict[type[policy.Decision], ResultKind] = {
     policy.Sent: "sent",
@@ -35,7 +33,7 @@ class ReadBackSettings:
     """How uncertain sends are read back.
 
     Attributes:
-        after: Seconds after the try until the first look.
+        after: Seconds after the try until the first look, and until the next one after a look that failed.
         settle: Seconds within which the API lists what it accepted; the last look comes then.
         zone: Time zone of the API's times that name none.
     """
@@ -119,7 +117,7 @@ class Caller:
             verdict = reconcile.Verdict("doubt", f"read back: the API refuses the list ({policy.code_of(outcome)})")
         else:
             over = check.now - check.taken_at > READ_BACK_LIMIT
-            return policy.Uncertain(None if over else READ_AGAIN), policy.detail_of(outcome)
+            return policy.Uncertain(None if over else self._read_back.after), policy.detail_of(outcome)
         decision = policy.after_reading(
             verdict, attempt=claim.attempt, max_attempts=claim.max_attempts, look_in=look_in
         )

@@ -286,7 +286,7 @@ class Outbox(Protocol):
 
         An account held for refused credentials, or whose breaker was opened, is tried with one row when it is due: a
         healthy result opens it. After HTTP 429 an account rests as long as the result's retry_in says, and its rate is
-        cut to 70 % of what went through, growing again by 2 % a second.
+        cut to 70 % of what went through, growing again by 5 % a second.
         """
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:

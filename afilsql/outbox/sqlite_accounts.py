@@ -18,7 +18,7 @@ from afilsql.outbox.sqlite_rows import stored, time_of
 _PAUSES = (5, 5, 10, 20, 40, 60)
 #: How a rate that the API bore grows, a second; the share of what went through that is kept after "too many"; the
 #: lowest rate, and the one from which on there is no limit, a second.
-_GROWTH, _KEPT, _LOWEST, _UNLIMITED = 0.02, 0.7, 0.1, 1000.0
+_GROWTH, _KEPT, _LOWEST, _UNLIMITED = 0.05, 0.7, 1.0, 1000.0
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ How many rows of an account may be taken now. Part of afil.exchange_take.
 
 An account that is closed (held, or its breaker has tripped) has room for one once it is due to be tried. One with a
 rate has room for its tokens, of which it gains `rate` a second up to `burst`. A rate that the API was found to bear
-grows by 2 % a second until what was configured, or no limit, is in force again.
+grows by 5 % a second until what was configured, or no limit, is in force again.
 
 SELECT * FROM afil.account_room(N'default', N'[{"account": "default", "rate": 10}]', 32, SYSUTCDATETIME());
 
@@ -68,7 +68,7 @@ RETURNS TABLE AS RETURN (
                             s.is_closed,
                             s.tokens,
                             s.elapsed,
-                            s.rate_found * (1 + 0.02 * s.elapsed) AS grown,
+                            s.rate_found * (1 + 0.05 * s.elapsed) AS grown,
                             CASE
                                 WHEN s.is_closed = 1 AND s.probe_at <= @now THEN 1
                                 WHEN s.is_closed = 1 OR s.rest_until > @now THEN 0

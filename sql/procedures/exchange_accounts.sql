@@ -133,7 +133,7 @@ BEGIN
             END,
             rate_found = CASE
                 WHEN s.is_new = 0 THEN a.rate_found
-                WHEN s.rate < 0.1 THEN 0.1
+                WHEN s.rate < 1 THEN 1
                 ELSE s.rate
             END,
             tokens = CASE WHEN s.is_new = 0 THEN a.tokens ELSE 1 END,
@@ -149,7 +149,7 @@ BEGIN
                 N': rests ',
                 s.wait_ms,
                 N' ms, then at most ',
-                CAST(CASE WHEN s.rate < 0.1 THEN 0.1 ELSE s.rate END AS DECIMAL(12, 1)),
+                CAST(CASE WHEN s.rate < 1 THEN 1 ELSE s.rate END AS DECIMAL(12, 1)),
                 N' requests a second, growing (',
                 @worker,
                 N')'

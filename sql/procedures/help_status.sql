@@ -91,7 +91,7 @@ BEGIN
             4,
             'accounts',
             CAST(CASE WHEN @held = 0 THEN 1 ELSE 0 END AS BIT),
-            CASE WHEN @held = 0 THEN N'none is held' ELSE CONCAT(N'not served: ', @names) END,
+            CASE WHEN @held = 0 THEN N'none is held' ELSE CONCAT(N'held: ', @names) END,
             N'of refused credentials: mend them in the worker''s settings, then EXEC afil.release_account; an open breaker closes by itself'
         UNION ALL
         SELECT

@@ -23,17 +23,6 @@ def test_an_account_held_for_its_credentials_sends_again_in_order_and_no_try_is_
     assert [one(query, id).attempts for id in ids] == [1, 1, 1]
 
 
-def test_more_than_a_batch_comes_back_in_line(query: Any) -> None:
-    query(
-        "INSERT INTO afil.outbox (request_id, account, method, priority, status, turn, due_at, attempts, max_attempts, "
-        "conversation, created_at, created_by) SELECT TOP (600) NEWID(), N'shop', 'getchatchannels', 5, 'queued', 3, "
-        "SYSUTCDATETIME(), 0, 8, N'shop', SYSUTCDATETIME(), N'x' FROM sys.all_columns"
-    )
-    query("INSERT INTO afil.account (name, held_at) VALUES (N'shop', SYSUTCDATETIME())")
-    query("EXEC afil.release_account @account = N'shop'")
-    assert [tuple(r) for r in query("SELECT turn, COUNT(*) FROM afil.outbox GROUP BY turn")] == [(0, 600)]
-
-
 def test_other_held_accounts_stay_held(query: Any) -> None:
     for account in ("shop", "office"):
         add(query, account=account)

@@ -197,6 +197,7 @@ def test_the_worker_is_refused_every_object_of_the_schema_but_its_own(people: di
         "SELECT name, RTRIM(type) AS type FROM sys.objects "
         "WHERE schema_id = SCHEMA_ID(N'afil') AND RTRIM(type) IN ('U', 'V', 'P', 'IF', 'TF', 'FN', 'SN')"
     )
+    found = [o for o in found if o.name != "chain_probe"]  # of the fixture `chained`
     names = {o.name for o in found}
     assert examples.keys() <= names, "the server lists what sql/ holds"
     assert {o.name for o in found if o.type not in ("U", "V")} <= examples.keys(), "nothing is there that sql/ lacks"

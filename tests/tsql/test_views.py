@@ -109,7 +109,7 @@ def test_views_of_a_few_rows_read_their_filtered_indexes_and_not_fifty_thousand_
         add(query, status)
     for view, indexes in {
         "queue_status": {"queued", "scheduled", "sending", "finished"},
-        "unsent_items": {"queued", "scheduled", "sending"},
+        "unsent_items": {"queued", "scheduled", "sending", "check"},
         "failed_items": {"finished"},
         "uncertain_items": {"finished"},
     }.items():

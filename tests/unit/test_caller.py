@@ -12,7 +12,7 @@ import pytest
 
 from afilsql.api.client import AfilnetClient
 from afilsql.api.reply import Message, Reply
-from afilsql.delivery.caller import READ_AGAIN, Caller, ReadBackSettings
+from afilsql.delivery.caller import Caller, ReadBackSettings
 from afilsql.errors import ConfigError, CredentialsRefused, DeliveryUnknown, NotSent, Refused
 from afilsql.outbox.base import Check, Claim, Known, Result
 
@@ -96,7 +96,7 @@ def test_a_chat_the_api_does_not_know_is_doubt() -> None:
 
 @pytest.mark.parametrize("outcome", [NotSent("down", code="CONNECT"), DeliveryUnknown("slow", code="TIMEOUT")])
 def test_what_cannot_be_read_is_read_again_for_a_day(outcome: Exception) -> None:
-    assert fate(read_back(outcome, age=4000)[0]) == ("uncertain", READ_AGAIN)
+    assert fate(read_back(outcome, age=4000)[0]) == ("uncertain", 15)
     assert fate(read_back(outcome, age=24 * 3600 + 1)[0]) == ("uncertain", None)
 
 
