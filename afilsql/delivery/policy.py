@@ -168,7 +168,8 @@ def is_healthy(outcome: Reply | Exception) -> bool | None:
         case CredentialsRefused() | ConfigError():
             return False
         case Refused():
-            return True
+            # Without a code of the API's it is hardly the API that answers: a wrong address, a proxy.
+            return not (outcome.code or "").startswith("HTTP_")
         case NotSent() if outcome.status == 429:  # it works, and says when
             return None
         case ApiError():

@@ -48,6 +48,7 @@ _ERRORS: dict[int, type[DatabaseError]] = {51001: InvalidParameter, 51002: Reque
 #: Without them a connection that a firewall drops without a word blocks its thread for ever. The driver waits twice
 #: as long again for the server to confirm that it gave up. An exchange waits at most ten seconds for its lock.
 LOGIN_TIMEOUT, STATEMENT_TIMEOUT = 15, 20
+_SQL_WLONGVARCHAR = -10  # nvarchar(max) and ntext, as ODBC's headers number it
 
 INSTALL_DRIVER = (
     "On Debian and Ubuntu: `apt-get install unixodbc` and `pip install 'afilsql[odbc]'`. "
@@ -129,8 +130,10 @@ def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
     if autocommit:
 
         @sa.event.listens_for(engine, "connect")
-        def limit(connection: Any, _record: object) -> None:
+        def prepare(connection: Any, _record: object) -> None:
             connection.timeout = seconds
+            for kind in (pyodbc.SQL_WCHAR, pyodbc.SQL_WVARCHAR, _SQL_WLONGVARCHAR):
+                connection.add_output_converter(kind, text_of)
 
     return engine
 
@@ -139,6 +142,14 @@ def _without_password(url: sa.URL) -> sa.URL:
     """What an engine may show of its URL, in its repr and wherever that goes."""
     hidden = {name: "***" for name in url.query if name.lower() in ("odbc_connect", "pwd", "password")}
     return url.set(password="***" if url.password else None).update_query_dict(hidden)
+
+
+def text_of(raw: bytes | None) -> str | None:
+    """Return nvarchar as the driver reads it (UTF-16) as text; half a surrogate pair becomes U+FFFD.
+
+    LEFT and SUBSTRING cut emoji in two, and pyodbc by itself raises at such a row, whoever's it is.
+    """
+    return None if raw is None else raw.decode("utf-16-le", "replace")
 
 
 def _seconds(value: object) -> int:

@@ -19,6 +19,7 @@ from afilsql.delivery.policy import (
     decide,
     delay,
     detail_of,
+    is_healthy,
     one_line,
     wait,
 )
@@ -139,3 +140,20 @@ def test_a_try_of_a_closed_account_that_was_not_sent_costs_no_try() -> None:
             probe=True,
         )
         assert made == Release()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "healthy"),
+    [
+        (Refused("no such channel", status=200, code="CHANNEL_NOT_FOUND"), True),
+        (Refused("not found", status=404, code="HTTP_404"), False),
+        (CredentialsRefused("no", status=200, code="MISSING_USER"), False),
+        (NotSent("too many", status=429, code="HTTP_429"), None),
+        (NotSent("down", status=503, code="HTTP_503"), False),
+        (DeliveryUnknown("slow", code="TIMEOUT"), False),
+        (InvalidParameter("bad"), None),
+        (KeyError("defect"), None),
+    ],
+)
+def test_what_an_outcome_says_of_the_api_and_the_account(outcome: Exception, healthy: bool | None) -> None:
+    assert is_healthy(outcome) is healthy
