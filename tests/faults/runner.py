@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import closing
 from datetime import datetime, timedelta
 
 from afilsql import logs
 from afilsql.cli.run import Clients, _stop_on_signals
 from afilsql.config import load_settings
+from afilsql.credentials import Logins
 from afilsql.delivery.worker import Worker, utcnow
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
@@ -39,13 +41,16 @@ def main() -> None:
     options = parser.parse_args()
     settings = load_settings()
     clock = JumpingClock(options.jump, options.after)
-    logger = logs.configure(sys.stderr, level="debug", format="json")
-    clients = Clients(settings)
     embedded = settings.database_url.startswith("sqlite")
     outbox: Outbox = (
         SqliteOutbox(settings.database_url, clock=clock) if embedded else open_outbox(settings.database_url)
     )
-    with outbox:
+    logins = Logins(load_settings, config=None, on_change=lambda _: None, on_trouble=lambda _, __: None)
+    with (
+        logs.logging_to(sys.stderr, level="debug", format="json") as logger,
+        closing(Clients(settings, logins)) as clients,
+        outbox,
+    ):
         worker = Worker(
             outbox,
             clients,
@@ -59,7 +64,6 @@ def main() -> None:
         )
         _stop_on_signals(worker.stop)
         worker.run()
-    clients.close()
 
 
 if __name__ == "__main__":
