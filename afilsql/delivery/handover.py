@@ -130,7 +130,7 @@ class Handover:
             lease_seconds=self._lease_seconds,
             on_unknown=self._on_unknown,
             room=self._limits.share,
-            limits=self._limits.now(),
+            limits=self._limits.now(take),
         )
         self._limits.told()
         for account, seconds in answer.reopened:

@@ -104,18 +104,19 @@ class Limits:
         seen.tripped = True
         return Trip(account, failures, len(recent))
 
-    def now(self) -> list[Limit]:
-        """Return what is to be said of accounts at an exchange: those that differ from an idle one without a rate."""
+    def now(self, take: int) -> list[Limit]:
+        """Return what is to be said of accounts at an exchange: nothing of one that may have all that is taken."""
         tripped = {name for name, seen in self._seen.items() if seen.tripped}
+        short = {name: max(0, self.share - n) for name, n in self._flying.items() if self.share - n < take}
         return [
             Limit(
                 name,
-                room=max(0, self.share - self._flying[name]) if name in self._flying else None,
+                room=short.get(name),
                 rate=rate.per_second if (rate := self._rates.get(name)) else None,
                 burst=rate.burst if rate else None,
                 tripped=name in tripped,
             )
-            for name in sorted({*self._flying, *self._rates, *tripped})
+            for name in sorted({*short, *self._rates, *tripped})
         ]
 
     def told(self) -> None:

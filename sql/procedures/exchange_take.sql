@@ -91,12 +91,15 @@ BEGIN
     IF @take = 0
         RETURN 0;
     SET @room = COALESCE(@room, @take);
-    SET @accounts = COALESCE(@accounts, N'[]');
 
-    INSERT INTO @account (name, is_closed, given, room, rate, rate_found, tokens)
-    SELECT w.name, COALESCE(r.is_closed, 0), r.room, r.room, r.rate, r.rate_found, r.tokens
-    FROM @waiting AS w
-    CROSS APPLY afil.account_room(w.name, @accounts, @room, @now) AS r;
+    IF @accounts IS NULL AND NOT EXISTS (SELECT 1 FROM afil.account)
+        INSERT INTO @account (name, is_closed, given, room)
+        SELECT name, 0, @room, @room FROM @waiting;
+    ELSE
+        INSERT INTO @account (name, is_closed, given, room, rate, rate_found, tokens)
+        SELECT w.name, COALESCE(r.is_closed, 0), r.room, r.room, r.rate, r.rate_found, r.tokens
+        FROM @waiting AS w
+        CROSS APPLY afil.account_room(w.name, COALESCE(@accounts, N'[]'), @room, @now) AS r;
 
     /* Rows to be read back come first, for a conversation waits for each; but at most half, for they may be many. */
     INSERT INTO @check (id, account)

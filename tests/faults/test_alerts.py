@@ -196,7 +196,8 @@ def test_a_worker_ends_though_its_command_hangs_and_leaves_no_process(database: 
         outbox.enqueue_many([Request("sendmessage", chat | {"destination": f"3460000{n:04}"}) for n in range(50)])
     began = time.monotonic()
     with SandboxServer() as api:
-        with workers(1, database, api.url, AFILSQL_ALERT_COMMAND=json.dumps(command)) as (process,):
+        hook = {"AFILSQL_ALERT_COMMAND": json.dumps(command), "AFILSQL_BREAKER_CALLS": "0"}
+        with workers(1, database, api.url, **hook) as (process,):
             ended(process)
         assert time.monotonic() - began < 20
     with open_outbox(database) as outbox:

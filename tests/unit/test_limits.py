@@ -33,23 +33,30 @@ def calls(made: Limits, outcomes: str, account: str = "shop") -> list[Trip | Non
 
 
 def test_an_idle_worker_has_nothing_to_say_of_accounts_without_a_rate() -> None:
-    assert limits().now() == []
+    assert limits().now(8) == []
 
 
 def test_a_rate_is_told_with_every_exchange() -> None:
-    assert limits(shop=Rate(5.0, 10.0)).now() == [Limit("shop", rate=5.0, burst=10.0)]
+    assert limits(shop=Rate(5.0, 10.0)).now(8) == [Limit("shop", rate=5.0, burst=10.0)]
+
+
+def test_nothing_is_told_of_an_account_that_may_have_all_that_is_taken() -> None:
+    made = limits(share=8)
+    made.begin("shop")
+    assert made.now(7) == []
+    assert made.now(8) == [Limit("shop", room=7)]
 
 
 def test_the_room_of_an_account_is_its_share_less_what_is_in_flight() -> None:
     made = limits(share=3)
     for _ in range(2):
         made.begin("shop")
-    assert made.now() == [Limit("shop", room=1)]
+    assert made.now(8) == [Limit("shop", room=1)]
     made.begin("shop")
-    assert made.now() == [Limit("shop", room=0)]
+    assert made.now(8) == [Limit("shop", room=0)]
     for _ in range(3):
         made.end("shop", True)
-    assert made.now() == []
+    assert made.now(8) == []
 
 
 def test_the_breaker_opens_when_half_of_enough_calls_failed() -> None:
@@ -81,9 +88,9 @@ def test_one_accounts_failures_are_not_anothers() -> None:
 def test_an_open_breaker_is_told_once_and_then_counts_anew() -> None:
     made = limits()
     calls(made, "xxxxx")
-    assert made.now() == [Limit("shop", tripped=True)]
+    assert made.now(8) == [Limit("shop", tripped=True)]
     made.told()
-    assert made.now() == []
+    assert made.now(8) == []
     assert calls(made, "xxxx") == [None] * 4
     assert calls(made, "x") == [Trip("shop", 5, 5)]
 
