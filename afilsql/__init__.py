@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         SchemaOutOfDate,
     )
     from afilsql.outbox import open_outbox
-    from afilsql.outbox.base import Request
+    from afilsql.outbox.records import Request
     from afilsql.outbox.wait import wait_for
 
     __version__: str
@@ -71,7 +71,7 @@ __all__ = [
 _HOME = {
     "AfilnetClient": "afilsql.api.client",
     "Reply": "afilsql.api.reply",
-    "Request": "afilsql.outbox.base",
+    "Request": "afilsql.outbox.records",
     "Settings": "afilsql.config",
     "Worker": "afilsql.delivery.worker",
     "load_settings": "afilsql.config",

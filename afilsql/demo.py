@@ -20,7 +20,8 @@ from afilsql.display import clean, items_table, rows_table, table
 from afilsql.errors import ConfigError, InvalidParameter
 from afilsql.masking import masked_url
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import ItemDetail, Outbox, Request, Status
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import ItemDetail, Request, Status
 
 if TYPE_CHECKING:
     from afilsql.sandbox import SandboxServer

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from afilsql import plain
-from afilsql.outbox.base import Item, ItemDetail, QueueStatus
+from afilsql.outbox.records import Item, ItemDetail, QueueStatus
 
 _STYLE = {"sent": "green", "failed": "red", "uncertain": "yellow", "cancelled": "dim"}
 _CHANNEL = ("platform", "platformid", "name")

@@ -20,7 +20,7 @@ from typing import BinaryIO, TextIO
 
 from afilsql.api.methods import MAX_LENGTH
 from afilsql.errors import InvalidParameter
-from afilsql.outbox.base import Request
+from afilsql.outbox.records import Request
 from afilsql.outbox.validate import validate
 
 CONTROL_COLUMNS = ("method", "account", "priority", "send_at", "dedup_key")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from afilsql.importer import BadLine, GoodLine
-    from afilsql.outbox.base import ItemDetail, Outbox
+    from afilsql.outbox.base import Outbox
+    from afilsql.outbox.records import ItemDetail
 
 #: Requests queued in one transaction, and the characters of text after which there are fewer.
 BATCH = 500

@@ -78,7 +78,7 @@ def list_(
 ) -> None:
     """List requests, newest first."""
     from afilsql.display import console, item_dict, items_table, print_json
-    from afilsql.outbox.base import STATUSES
+    from afilsql.outbox.records import STATUSES
 
     wanted = next((s for s in STATUSES if s == status), None)
     if status is not None and wanted is None:

@@ -11,7 +11,7 @@ from afilsql.api.methods import METHODS
 from afilsql.api.reply import Reply
 from afilsql.delivery import policy, reconcile
 from afilsql.errors import ApiError, ConfigError, NotSent, Refused
-from afilsql.outbox.base import Check, Claim, OnUnknown, Result, ResultKind
+from afilsql.outbox.records import Check, Claim, OnUnknown, Result, ResultKind
 
 ClientFor = Callable[[str], AfilnetClient]
 

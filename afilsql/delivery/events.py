@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from afilsql.outbox.base import ResultKind
+from afilsql.outbox.records import ResultKind
 
 
 @dataclass(frozen=True, slots=True)

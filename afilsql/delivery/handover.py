@@ -11,7 +11,8 @@ from afilsql.delivery.leases import Leases
 from afilsql.delivery.limits import Limits
 from afilsql.delivery.policy import one_line
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
-from afilsql.outbox.base import Exchanged, OnUnknown, Outbox, Result, ResultKind
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import Exchanged, OnUnknown, Result, ResultKind
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from afilsql.outbox.base import Limit
+from afilsql.outbox.records import Limit
 
 #: Seconds within which calls count for the breaker, and how many at most, the last ones.
 WINDOW, LATEST = 60.0, 20

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from afilsql.api.reply import Reply
 from afilsql.delivery.reconcile import Verdict
 from afilsql.errors import ApiError, ConfigError, CredentialsRefused, InvalidParameter, NotSent, Refused
-from afilsql.outbox.base import OnUnknown
+from afilsql.outbox.records import OnUnknown
 
 #: Backoff in seconds: the first ceiling, its growth per try, the highest ceiling, the longest a server may ask for.
 BASE_SECONDS = 1.0

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal
 
 from afilsql.api.reply import Row
-from afilsql.outbox.base import KNOWN_LIMIT, Check, Known
+from afilsql.outbox.records import KNOWN_LIMIT, Check, Known
 
 #: How far the API's clock and the database's may differ, with the time a call may take.
 TOLERANCE = timedelta(seconds=120)

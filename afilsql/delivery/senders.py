@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
-from afilsql.outbox.base import Claim, Result
+from afilsql.outbox.records import Claim, Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.limits import Breaker, Limits, Rate
 from afilsql.delivery.senders import Done, SenderPool
 from afilsql.errors import DatabaseError
-from afilsql.outbox.base import Claim, Exchanged, OnUnknown, Outbox, Result
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import Claim, Exchanged, OnUnknown, Result
 
 __all__ = ["Totals", "Until", "Worker", "utcnow"]
 

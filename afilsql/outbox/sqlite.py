@@ -18,7 +18,9 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.base import (
+from afilsql.outbox.base import conversation_key
+from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.records import (
     STATUSES,
     Attempt,
     Claim,
@@ -31,9 +33,7 @@ from afilsql.outbox.base import (
     Request,
     Result,
     Status,
-    conversation_key,
 )
-from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.sqlite_accounts import Accounts
 from afilsql.outbox.sqlite_exchange import Exchange
 from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of

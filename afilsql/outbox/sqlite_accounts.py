@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from afilsql.outbox.base import Limit, Result
+from afilsql.outbox.records import Limit, Result
 from afilsql.outbox.sqlite_rows import stored, time_of
 
 #: Seconds until a breaker that has tripped n times in a row is tried.

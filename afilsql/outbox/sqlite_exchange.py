@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from afilsql.api.methods import METHODS
-from afilsql.outbox.base import KNOWN_LIMIT, Limit, OnUnknown, Result
+from afilsql.outbox.records import KNOWN_LIMIT, Limit, OnUnknown, Result
 from afilsql.outbox.sqlite_accounts import Accounts, Room
 from afilsql.outbox.sqlite_rows import cut, save_rows, stored, time_of
 

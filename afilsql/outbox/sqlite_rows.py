@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from afilsql.outbox.base import Check, Claim, Item, Known, Result
+from afilsql.outbox.records import Check, Claim, Item, Known, Result
 
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _WIDTH = {

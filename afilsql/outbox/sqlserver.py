@@ -16,7 +16,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.base import (
+from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.records import (
     STATUSES,
     Attempt,
     Check,
@@ -32,7 +33,6 @@ from afilsql.outbox.base import (
     Result,
     Status,
 )
-from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.validate import validate, validate_all
 
 _PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from afilsql.api import methods
 from afilsql.errors import InvalidParameter
-from afilsql.outbox.base import ON_UNKNOWN, Request
+from afilsql.outbox.records import ON_UNKNOWN, Request
 
 
 def validate(request: Request, *, allow_private_urls: bool = False) -> Request:

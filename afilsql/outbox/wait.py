@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from afilsql.outbox.base import ItemDetail, Outbox
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import ItemDetail
 
 #: Seconds between two looks: the first pause, its growth, the longest.
 PAUSE_FIRST, PAUSE_GROWTH, PAUSE_LAST = 0.05, 1.5, 1.0

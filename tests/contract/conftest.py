@@ -18,8 +18,9 @@ import sqlalchemy as sa
 
 from afilsql import deploy
 from afilsql.outbox import open_outbox, schema
-from afilsql.outbox.base import Claim, Exchanged, Outbox, Request, Result
+from afilsql.outbox.base import Outbox
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Claim, Exchanged, Request, Result
 from afilsql.outbox.sqlite import SqliteOutbox
 
 _KEPT = (schema.error_code, schema.setting, schema.sql_object)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afilsql.outbox.base import Limit
+from afilsql.outbox.records import Limit
 from tests.contract.conftest import Engine
 
 PAST = "'2020-01-01 00:00:00.000'"

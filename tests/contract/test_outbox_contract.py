@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 
 from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.base import STATUSES, Claim, Outbox, Request
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import STATUSES, Claim, Request
 from tests.contract.conftest import Engine, result
 
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": "1"}

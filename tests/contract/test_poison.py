@@ -23,7 +23,7 @@ from afilsql.cli import app
 from afilsql.delivery.worker import Worker
 from afilsql.errors import ConfigError
 from afilsql.outbox import schema
-from afilsql.outbox.base import Request
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.contract.conftest import Engine
 

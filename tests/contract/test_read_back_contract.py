@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afilsql.outbox.base import Claim
+from afilsql.outbox.records import Claim
 from tests.contract.conftest import Engine
 
 
@@ -175,7 +175,7 @@ def test_refused_credentials_while_reading_back_hold_the_account_and_keep_the_ro
 
 
 def test_a_reading_can_be_what_opens_a_closed_account(engine: Engine) -> None:
-    from afilsql.outbox.base import Limit
+    from afilsql.outbox.records import Limit
 
     doubtful(engine)
     engine.outbox.exchange("w", limits=[Limit("default", tripped=True)])

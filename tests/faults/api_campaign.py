@@ -22,7 +22,7 @@ from pathlib import Path
 
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import ItemDetail, Request
+from afilsql.outbox.records import ItemDetail, Request
 from tests.faults.hostile import HostileServer
 from tests.faults.hostile_faults import FAULTS
 from tests.faults.processes import ended, workers

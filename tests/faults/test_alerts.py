@@ -21,7 +21,7 @@ from afilsql.delivery import events
 from afilsql.delivery.alerter import Alerter, CommandHook, UrlHook
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import ended, environment, workers
 

@@ -16,7 +16,8 @@ import pytest
 
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import ItemDetail, Outbox, Request
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import ItemDetail, Request
 from tests.faults.api_campaign import run
 from tests.faults.hostile import HostileServer
 from tests.faults.hostile_faults import FAULTS, RACES

@@ -30,8 +30,8 @@ from afilsql.config import load_settings
 from afilsql.deploy import migrate
 from afilsql.errors import AfilsqlError
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.records import Request
 from tests.faults.tls import listening, read_request
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")

@@ -14,7 +14,8 @@ from afilsql.api.client import AfilnetClient
 from afilsql.delivery.worker import Worker
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Outbox, Request
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import ended, workers
 

@@ -11,7 +11,7 @@ import pytest
 
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import ended, workers
 

@@ -19,7 +19,7 @@ from afilsql.config import Settings
 from afilsql.credentials import Login
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.tls import Api, Authority, listening
 

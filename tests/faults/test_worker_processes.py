@@ -14,7 +14,8 @@ import pytest
 
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Outbox, Request
+from afilsql.outbox.base import Outbox
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import WorkerProcess, ended, workers
 

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from afilsql.errors import DatabaseUnavailable
 from afilsql.outbox import open_outbox, schema
-from afilsql.outbox.base import Outbox, Request
+from afilsql.outbox.base import Outbox
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Request
 
 _KEPT = (schema.error_code, schema.setting, schema.sql_object)
 

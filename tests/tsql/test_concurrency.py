@@ -22,8 +22,8 @@ import pytest
 from afilsql import deploy
 from afilsql.errors import DatabaseError
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Claim, Result
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Claim, Result
 from tests import engines
 from tests.tsql.conftest import TABLES, DriverError
 

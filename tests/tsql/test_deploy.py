@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from afilsql import deploy
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Request
 from afilsql.sqlfiles import split_batches, sql_objects
 
 pytestmark = pytest.mark.tsql

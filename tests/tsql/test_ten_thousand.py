@@ -9,8 +9,8 @@ import pytest
 
 from afilsql import deploy
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import ended, workers
 

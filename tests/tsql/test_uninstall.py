@@ -12,8 +12,8 @@ import pytest
 from afilsql import deploy, uninstall
 from afilsql.errors import ConfigError, InvalidParameter
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Request
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Request
 
 pytestmark = pytest.mark.tsql
 

@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from afilsql import deploy
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox import open_outbox, schema
-from afilsql.outbox.base import Claim, Result, conversation_key
+from afilsql.outbox.base import conversation_key
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Claim, Result
 
 LIVE, EXPIRED = UUID(int=1), UUID(int=2)
 LONG = "línea ñ 🙂 " * 1000  # beyond 8,000 bytes, where SQL Server and Babelfish both change their way of storing it

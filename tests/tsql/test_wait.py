@@ -17,8 +17,9 @@ import pytest
 
 from afilsql import deploy
 from afilsql.outbox import open_outbox
-from afilsql.outbox.base import Claim, Outbox, Result
+from afilsql.outbox.base import Outbox
 from afilsql.outbox.engine import create_engine
+from afilsql.outbox.records import Claim, Result
 from afilsql.sqlfiles import sql_objects
 from tests.tsql.conftest import DriverError
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from afilsql.outbox.base import Claim, Exchanged, Limit, OnUnknown, Result
+from afilsql.outbox.records import Claim, Exchanged, Limit, OnUnknown, Result
 
 CHAT = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
 

@@ -14,7 +14,7 @@ from afilsql.api.client import AfilnetClient
 from afilsql.api.reply import Message, Reply
 from afilsql.delivery.caller import Caller, ReadBackSettings
 from afilsql.errors import ConfigError, CredentialsRefused, DeliveryUnknown, NotSent, Refused
-from afilsql.outbox.base import Check, Claim, Known, Result
+from afilsql.outbox.records import Check, Claim, Known, Result
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": "346", "message": "hi"}

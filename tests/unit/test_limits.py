@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afilsql.delivery.limits import WINDOW, Breaker, Limits, Rate, Trip
-from afilsql.outbox.base import Limit
+from afilsql.outbox.records import Limit
 
 
 @dataclass

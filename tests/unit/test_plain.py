@@ -20,8 +20,8 @@ from afilsql.cli.context import note
 from afilsql.delivery import events
 from afilsql.display import items_table, print_json, rows_table, status_tables
 from afilsql.errors import DatabaseError
-from afilsql.outbox.base import QueueStatus
 from afilsql.outbox.engine import translate
+from afilsql.outbox.records import QueueStatus
 
 NASTY = "\x1b[31m\x1b]0;title\x07\r\n\x00\x9b2J\u202e\u2066\u2028\ud800\udfffñ✓\\n"
 #: Any text, lone surrogates too, with what can steer a terminal more often than chance would bring it.

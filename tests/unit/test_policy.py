@@ -24,7 +24,7 @@ from afilsql.delivery.policy import (
     wait,
 )
 from afilsql.errors import ConfigError, CredentialsRefused, DeliveryUnknown, InvalidParameter, NotSent, Refused
-from afilsql.outbox.base import OnUnknown
+from afilsql.outbox.records import OnUnknown
 
 REPLY = Reply("sendmessage", 200, (), "{}")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from afilsql.api.reply import Message
 from afilsql.delivery.reconcile import Verdict, judge, next_look
-from afilsql.outbox.base import KNOWN_LIMIT, Check, Known
+from afilsql.outbox.records import KNOWN_LIMIT, Check, Known
 
 SENT_AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 TEXT = "Your order left today."

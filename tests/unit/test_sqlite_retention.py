@@ -10,7 +10,7 @@ import pytest
 
 from afilsql.deploy import migrate
 from afilsql.errors import RequestNotFound
-from afilsql.outbox.base import Request, Result
+from afilsql.outbox.records import Request, Result
 from afilsql.outbox.sqlite import PURGE_BATCH, SqliteOutbox
 
 

@@ -25,7 +25,7 @@ from afilsql.errors import (
     Refused,
     SchemaOutOfDate,
 )
-from afilsql.outbox.base import Result
+from afilsql.outbox.records import Result
 from tests.unit.fake_outbox import FakeOutbox
 
 OK = Reply("sendmessage", 200, (), '{"status":"SUCCESS"}')
