@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -65,10 +66,24 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         _ONLY_SQL_SERVER.append(report.nodeid)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that prints the summary which engine this one used."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["engine"] = _ENGINE[-1] if _ENGINE else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    if found := getattr(node, "workeroutput", {}).get("engine"):
+        _ENGINE.append(found)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _SKIPPED:
         terminalreporter.write_line(
-            f"NOT PROVEN HERE: {len(_SKIPPED)} tests need a T-SQL engine and were skipped. {_ENGINE[-1]}", red=True
+            f"NOT PROVEN HERE: {len(_SKIPPED)} tests need a T-SQL engine and were skipped. {''.join(_ENGINE[-1:])}",
+            red=True,
         )
     elif _ENGINE:
         terminalreporter.write_line(f"T-SQL engine: {_ENGINE[-1]}")
