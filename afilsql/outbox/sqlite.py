@@ -36,11 +36,10 @@ from afilsql.outbox.records import (
 )
 from afilsql.outbox.sqlite_accounts import Accounts
 from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_retention import apply_retention
 from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of
+from afilsql.outbox.sqlite_take import Take
 from afilsql.outbox.validate import validate, validate_all, validate_exchange
-
-#: Requests deleted in one transaction by apply_retention.
-PURGE_BATCH = 500
 
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
@@ -150,13 +149,14 @@ class SqliteOutbox:
             claims: list[Claim] = []
             if take:
                 until = now + timedelta(seconds=lease_seconds)
-                rows, checks = exchange.take(take, uuid4(), until, room, limits)
+                taking = Take(cursor, exchange.accounts, now)
+                rows, checks = taking.take(take, uuid4(), until, room, limits)
                 for row in rows:
                     try:
                         claims.append(claim_of(row))
                     except (TypeError, ValueError, AttributeError) as e:
                         exchange.refuse(row, f"the row was written by hand and cannot be read: {e}")
-                claims += [claim_of(r, (now, exchange.known(r))) for r in checks]
+                claims += [claim_of(r, (now, taking.known(r))) for r in checks]
             waiting, due = exchange.outlook()
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
         return Exchanged(claims, lost, waiting, next_due, exchange.reopened)
@@ -228,24 +228,7 @@ class SqliteOutbox:
 
     def apply_retention(self) -> bool:
         with self._write() as cursor:
-            kept = {
-                r["name"]: int(r["value"])
-                for r in cursor.execute("SELECT name, value FROM setting WHERE name LIKE 'retention%'")
-            }
-            more = False
-            for status, days in (
-                ("sent", kept["retention_days_sent"]),
-                ("failed", kept["retention_days_failed"]),
-                ("cancelled", kept["retention_days_failed"]),
-            ):
-                if days:
-                    before = stored(self._clock() - timedelta(days=days))
-                    more |= _purge(cursor, status, before) == PURGE_BATCH
-            if kept["retention_days_log"]:
-                before = stored(self._clock() - timedelta(days=kept["retention_days_log"]))
-                cursor.execute("DELETE FROM event_log WHERE logged_at < ?", (before,))
-            cursor.execute("DELETE FROM worker WHERE seen_at < ?", (stored(self._clock() - timedelta(days=7)),))
-            return more
+            return apply_retention(cursor, self._clock())
 
     def status(self) -> QueueStatus:
         now = self._clock()
@@ -299,18 +282,6 @@ class SqliteOutbox:
                 cursor.connection.rollback()
                 raise
             cursor.execute("COMMIT")
-
-
-def _purge(cursor: sqlite3.Cursor, status: str, before: str) -> int:
-    """Delete a batch of finished requests with their tries and answers; return how many."""
-    found = cursor.execute(
-        "SELECT id FROM outbox WHERE status = ? AND completed_at IS NOT NULL AND completed_at <= ? "
-        "ORDER BY completed_at LIMIT ?",
-        (status, before, PURGE_BATCH),
-    ).fetchall()
-    for table in ("attempt", "response", "outbox"):
-        cursor.executemany(f"DELETE FROM {table} WHERE id = ?", [(row["id"],) for row in found])
-    return len(found)
 
 
 def _default_tries(cursor: sqlite3.Cursor) -> int:

@@ -6,10 +6,8 @@ Connections are in autocommit, since each procedure owns its transaction. Reads 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -20,12 +18,10 @@ from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import (
     STATUSES,
     Attempt,
-    Check,
     Claim,
     Exchanged,
     Item,
     ItemDetail,
-    Known,
     Limit,
     OnUnknown,
     QueueStatus,
@@ -33,9 +29,18 @@ from afilsql.outbox.records import (
     Result,
     Status,
 )
+from afilsql.outbox.sqlserver_rows import (
+    check_of,
+    claim_of,
+    item_of,
+    json_of,
+    limit_fields,
+    request_fields,
+    result_fields,
+    utc,
+)
 from afilsql.outbox.validate import validate, validate_all
 
-_PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _ITEM = (
     "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
     "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key"
@@ -69,7 +74,7 @@ class SqlServerOutbox:
 
     def _send(self, requests: Sequence[Request]) -> list[int]:
         with self._cursor() as cursor:
-            cursor.execute("EXEC afil.send_messages @messages = ?", (_json([_request(r) for r in requests]),))
+            cursor.execute("EXEC afil.send_messages @messages = ?", (json_of([request_fields(r) for r in requests]),))
             return [int(row.id) for row in cursor.fetchall()]
 
     def exchange(
@@ -93,17 +98,17 @@ class SqlServerOutbox:
                 "@tripped = ?",
                 (
                     worker,
-                    _json([_result(n, r) for n, r in enumerate(results)]) if results else None,
-                    _json([r.body for r in results]) if results else None,
+                    json_of([result_fields(n, r) for n, r in enumerate(results)]) if results else None,
+                    json_of([r.body for r in results]) if results else None,
                     take,
-                    _json([str(r) for r in renew]) if renew else None,
+                    json_of([str(r) for r in renew]) if renew else None,
                     lease_seconds,
                     on_unknown,
                     str(lease),
-                    _json([str(a) for a in abandoned]) if abandoned else None,
+                    json_of([str(a) for a in abandoned]) if abandoned else None,
                     room,
-                    _json([_limit(x) for x in limits]) if limits else None,
-                    _json([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
+                    json_of([limit_fields(x) for x in limits]) if limits else None,
+                    json_of([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
                 ),
             )
             summary = cursor.fetchone()
@@ -114,7 +119,7 @@ class SqlServerOutbox:
         next_due = None if summary.next_due_ms is None else max(0.0, summary.next_due_ms / 1000)
         taken, checks, known = (*sets, [], [], [])[:3]
         return Exchanged(
-            claims=[*(_claim(row) for row in taken), *(_check(row, summary.now, known) for row in checks)],
+            claims=[*(claim_of(row) for row in taken), *(check_of(row, summary.now, known) for row in checks)],
             lost=json.loads(summary.lost) if summary.lost else [],
             waiting=bool(summary.waiting),
             next_due_in=next_due,
@@ -123,7 +128,7 @@ class SqlServerOutbox:
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         body = [{"id": c.id, "lease_id": str(c.lease_id), "attempt": c.attempt} for c in claims]
-        return int(self._scalar("EXEC afil.release @worker = ?, @claims = ?", worker, _json(body)))
+        return int(self._scalar("EXEC afil.release @worker = ?, @claims = ?", worker, json_of(body)))
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
@@ -136,14 +141,14 @@ class SqlServerOutbox:
                 (id,),
             ).fetchall()
             answer = cursor.execute("SELECT body FROM afil.responses WHERE id = ?", (id,)).fetchone()
-        tries = [Attempt(a[0], _utc(a[1]), a[2], a[3], a[4], a[5], a[6]) for a in history]
-        return ItemDetail(_item(row), tries, answer.body if answer else None)
+        tries = [Attempt(a[0], utc(a[1]), a[2], a[3], a[4], a[5], a[6]) for a in history]
+        return ItemDetail(item_of(row), tries, answer.body if answer else None)
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         where, values = ("WHERE status = ?", (status,)) if status else ("", ())
         sql = f"SELECT TOP ({int(limit)}) {_ITEM} FROM afil.all_items {where} ORDER BY id DESC"
         with self._cursor() as cursor:
-            return [_item(row) for row in cursor.execute(sql, values).fetchall()]
+            return [item_of(row) for row in cursor.execute(sql, values).fetchall()]
 
     def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
         if kind not in _LISTS:
@@ -153,10 +158,10 @@ class SqlServerOutbox:
         with self._cursor() as cursor:
             cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)
             names = [c[0] for c in cursor.description]
-            return [dict(zip(names, map(_utc, row), strict=True)) for row in cursor.fetchall()]
+            return [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
 
     def requeue(self, ids: Sequence[int]) -> int:
-        return int(self._scalar("EXEC afil.requeue @ids = ?", _json(list(ids))))
+        return int(self._scalar("EXEC afil.requeue @ids = ?", json_of(list(ids))))
 
     def hold_account(self, account: str, reason: str) -> None:
         with self._cursor() as cursor:
@@ -219,103 +224,3 @@ class SqlServerOutbox:
 
 def _is_driver_error(error: BaseException) -> bool:
     return any(c.__module__ == "pyodbc" for c in type(error).__mro__)
-
-
-def _json(value: object) -> str:
-    """JSON with the characters as they are: half the bytes of \\u escapes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _request(r: Request) -> dict[str, object]:
-    body: dict[str, object] = dict(r.parameters)
-    body |= {"method": r.method, "account": r.account, "priority": r.priority}
-    if r.send_at is not None:
-        body["send_at"] = _naive(r.send_at)
-    if r.dedup_key is not None:
-        body["dedup_key"] = r.dedup_key
-    if r.max_attempts is not None:
-        body["max_attempts"] = r.max_attempts
-    return body
-
-
-def _result(n: int, r: Result) -> dict[str, object]:
-    fields: dict[str, object] = {
-        "n": n,
-        "id": r.id,
-        "lease_id": str(r.lease_id),
-        "attempt": r.attempt,
-        "kind": r.kind,
-        "started_at": _naive(r.started_at),
-        "duration_ms": r.duration_ms,
-        "http_status": r.http_status,
-        "error_code": r.error_code and r.error_code[:100],
-        "detail": r.detail and r.detail[:400],
-        "retry_ms": int(r.retry_in * 1000),
-        "look_ms": None if r.look_in is None else int(r.look_in * 1000),
-        "unknown": 1 if r.unknown else None,
-        "healthy": None if r.healthy is None else int(r.healthy),
-        "list": r.kind_of_rows,
-    }
-    return {k: v for k, v in fields.items() if v is not None}
-
-
-def _limit(limit: Limit) -> dict[str, object]:
-    fields = {"account": limit.account, "room": limit.room, "rate": limit.rate, "burst": limit.burst}
-    return {k: v for k, v in fields.items() if v is not None}
-
-
-def _check(row: Any, now: datetime, known: Sequence[Any]) -> Claim:
-    """A claim to be read back; `known` holds the rows of all such claims."""
-    others = [
-        Known(int(k.id), bool(k.is_certain), _utc(k.taken_at), tuple(t for t in (k.message, k.fileurl) if t))
-        for k in known
-        if k.for_id == row.id
-    ]
-    check = Check(_utc(now), _utc(row.unknown_since), _utc(row.taken_at), others)
-    return replace(_claim(row), check=check)
-
-
-def _claim(row: Any) -> Claim:
-    parameters = {p: v for p in _PARAMETERS if (v := getattr(row, p)) is not None and v != ""}
-    return Claim(
-        id=int(row.id),
-        request_id=UUID(str(row.request_id)),
-        account=row.account,
-        method=row.method,
-        parameters=parameters,
-        attempt=row.attempts,
-        max_attempts=row.max_attempts,
-        lease_id=UUID(str(row.lease_id)),
-        probe=bool(row.is_probe),
-    )
-
-
-def _item(row: Any) -> Item:
-    parameters: Mapping[str, str] = {p: v for p in _PARAMETERS if (v := getattr(row, p)) is not None and v != ""}
-    return Item(
-        id=int(row.id),
-        request_id=UUID(str(row.request_id)),
-        account=row.account,
-        method=row.method,
-        parameters=parameters,
-        priority=row.priority,
-        status=row.status,
-        due_at=_utc(row.due_at),
-        attempts=row.attempts,
-        max_attempts=row.max_attempts,
-        created_at=_utc(row.created_at),
-        created_by=row.created_by,
-        completed_at=_utc(row.completed_at),
-        error_code=row.error_code,
-        http_status=row.http_status,
-        dedup_key=row.dedup_key,
-    )
-
-
-def _utc(value: Any) -> Any:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
-
-
-def _naive(value: datetime) -> str:
-    """UTC without a zone, to the millisecond: what datetime2(3) reads."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")

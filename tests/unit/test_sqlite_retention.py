@@ -11,7 +11,8 @@ import pytest
 from afilsql.deploy import migrate
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.records import Request, Result
-from afilsql.outbox.sqlite import PURGE_BATCH, SqliteOutbox
+from afilsql.outbox.sqlite import SqliteOutbox
+from afilsql.outbox.sqlite_retention import PURGE_BATCH
 
 
 def test_requests_older_than_the_setting_go_with_their_tries_and_answers_a_batch_at_a_time(tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Between SQL Server's rows and JSON and our records: requests, results, claims, items and times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from afilsql.outbox.records import Check, Claim, Item, Known, Limit, Request, Result
+
+_PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
+
+
+def json_of(value: object) -> str:
+    """JSON with the characters as they are: half the bytes of \\u escapes."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def request_fields(r: Request) -> dict[str, object]:
+    body: dict[str, object] = dict(r.parameters)
+    body |= {"method": r.method, "account": r.account, "priority": r.priority}
+    if r.send_at is not None:
+        body["send_at"] = _naive(r.send_at)
+    if r.dedup_key is not None:
+        body["dedup_key"] = r.dedup_key
+    if r.max_attempts is not None:
+        body["max_attempts"] = r.max_attempts
+    return body
+
+
+def result_fields(n: int, r: Result) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "n": n,
+        "id": r.id,
+        "lease_id": str(r.lease_id),
+        "attempt": r.attempt,
+        "kind": r.kind,
+        "started_at": _naive(r.started_at),
+        "duration_ms": r.duration_ms,
+        "http_status": r.http_status,
+        "error_code": r.error_code and r.error_code[:100],
+        "detail": r.detail and r.detail[:400],
+        "retry_ms": int(r.retry_in * 1000),
+        "look_ms": None if r.look_in is None else int(r.look_in * 1000),
+        "unknown": 1 if r.unknown else None,
+        "healthy": None if r.healthy is None else int(r.healthy),
+        "list": r.kind_of_rows,
+    }
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def limit_fields(limit: Limit) -> dict[str, object]:
+    fields = {"account": limit.account, "room": limit.room, "rate": limit.rate, "burst": limit.burst}
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def check_of(row: Any, now: datetime, known: Sequence[Any]) -> Claim:
+    """A claim to be read back; `known` holds the rows of all such claims."""
+    others = [
+        Known(int(k.id), bool(k.is_certain), utc(k.taken_at), tuple(t for t in (k.message, k.fileurl) if t))
+        for k in known
+        if k.for_id == row.id
+    ]
+    check = Check(utc(now), utc(row.unknown_since), utc(row.taken_at), others)
+    return replace(claim_of(row), check=check)
+
+
+def claim_of(row: Any) -> Claim:
+    parameters = {p: v for p in _PARAMETERS if (v := getattr(row, p)) is not None and v != ""}
+    return Claim(
+        id=int(row.id),
+        request_id=UUID(str(row.request_id)),
+        account=row.account,
+        method=row.method,
+        parameters=parameters,
+        attempt=row.attempts,
+        max_attempts=row.max_attempts,
+        lease_id=UUID(str(row.lease_id)),
+        probe=bool(row.is_probe),
+    )
+
+
+def item_of(row: Any) -> Item:
+    parameters: Mapping[str, str] = {p: v for p in _PARAMETERS if (v := getattr(row, p)) is not None and v != ""}
+    return Item(
+        id=int(row.id),
+        request_id=UUID(str(row.request_id)),
+        account=row.account,
+        method=row.method,
+        parameters=parameters,
+        priority=row.priority,
+        status=row.status,
+        due_at=utc(row.due_at),
+        attempts=row.attempts,
+        max_attempts=row.max_attempts,
+        created_at=utc(row.created_at),
+        created_by=row.created_by,
+        completed_at=utc(row.completed_at),
+        error_code=row.error_code,
+        http_status=row.http_status,
+        dedup_key=row.dedup_key,
+    )
+
+
+def utc(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+
+
+def _naive(value: datetime) -> str:
+    """UTC without a zone, to the millisecond: what datetime2(3) reads."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
