@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic import (
     field_validator,
 )
 
-from afilsql import secretfiles, settingsfile
+from afilsql import addresses, secretfiles, settingsfile
 from afilsql.errors import ConfigError
 from afilsql.masking import MaskedUrl, masked_url
 
@@ -110,7 +109,7 @@ class Settings(_Secretive):
 
     database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
     database_url_file: Path | None = None
-    api_url: str = DEFAULT_API_URL
+    api_url: Annotated[str, AfterValidator(addresses.of_api)] = DEFAULT_API_URL
     user: str | None = None
     password: SecretStr | None = None
     password_file: Path | None = None
@@ -135,21 +134,11 @@ class Settings(_Secretive):
     ca_bundle: Path | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
-    proxy: _SecretUrl | None = None
+    proxy: Annotated[_SecretUrl | None, AfterValidator(addresses.of_proxy)] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     alert_command: list[str] | None = Field(None, min_length=1)
-    alert_url: str | None = Field(None, repr=False)
-
-    @field_validator("api_url")
-    @classmethod
-    def _is_web_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it is not a web address: write https://host/path/")
-        if "@" in parts.netloc or parts.query:
-            raise ValueError("it may hold neither credentials nor a query: use AFILSQL_USER and AFILSQL_PASSWORD")
-        return value
+    alert_url: Annotated[str | None, AfterValidator(addresses.of_alerts)] = Field(None, repr=False)
 
     @field_validator("api_time_zone")
     @classmethod
@@ -158,20 +147,6 @@ class Settings(_Secretive):
             ZoneInfo(value)
         except (ValueError, OSError, KeyError):
             raise ValueError("there is no such time zone: write one as in Europe/Madrid") from None
-        return value
-
-    @field_validator("proxy")
-    @classmethod
-    def _is_proxy(cls, value: str | None) -> str | None:
-        if value is None or value.lower() == "none":
-            return value and "none"
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError('it is not a proxy: write http://host:port, http://user:password@host:port or "none"')
         return value
 
     @field_validator("ca_bundle", "client_cert", "client_key")
@@ -191,23 +166,6 @@ class Settings(_Secretive):
     def _can_be_arguments(cls, value: list[str] | None) -> list[str] | None:
         if value is not None and (not value[0].strip() or any("\x00" in argument for argument in value)):
             raise ValueError("it names no program: write the program and its arguments, each a text of its own")
-        return value
-
-    @field_validator("alert_url")
-    @classmethod
-    def _is_safe_address(cls, value: str | None) -> str | None:
-        from afilsql.api.client import is_loopback
-
-        if value is None:
-            return value
-        parts = urlsplit(value)
-        _ = parts.port  # raises ValueError
-        if not parts.hostname or not (
-            parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
-        ):
-            raise ValueError("it is not an https address: only on this machine, 127.0.0.1, http is allowed")
-        if "@" in parts.netloc:
-            raise ValueError("it may not hold a user or password: let the address carry a token, or use a command")
         return value
 
     @property
