@@ -37,7 +37,8 @@ _UNUSABLE = (
     *("database is locked", "unable to open", "readonly database", "disk is full", "disk I/O error"),
     *("Communication link", "terminating", "read-only transaction", "could not extend", "No space left"),
 )
-_MISSING_OBJECT = frozenset({208, 2812})
+_MISSING = ("no such table", "no such column", "does not exist")
+_MISSING_OBJECT = frozenset({207, 208, 2812})  # a column, a table, a procedure
 #: Where a server's error text quotes a value, which may be a message: truncation, a key twice, a conversion.
 _QUOTED_VALUE = re.compile(
     r"(Truncated value: |key value is |converting the \w+ value |invalid input syntax for type [\w ]+: ).*", re.DOTALL
@@ -204,7 +205,7 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
         return _ERRORS[number](message)
     if "Can't open lib" in text or state == "IM002":
         return DriverMissing(f"the ODBC driver cannot be loaded: {message}. {INSTALL_DRIVER}")
-    if number in _MISSING_OBJECT or state == "42S02" or "no such table" in text or "does not exist" in text:
+    if number in _MISSING_OBJECT or state == "42S02" or any(t in text for t in _MISSING):
         return SchemaOutOfDate(f"{SchemaOutOfDate.__doc__} ({message})")
     lost = (
         broken

@@ -92,7 +92,7 @@ _filtered(
 )
 _filtered("ix_outbox_scheduled", "turn", "due_at", where="status = 'scheduled'")
 _filtered("ix_outbox_sending", "lease_id", "lease_until", where="status = 'sending'")
-_filtered("ix_outbox_check", "check_at", where="check_at IS NOT NULL", include=("account",))
+_filtered("ix_outbox_check", "check_at", where="status = 'uncertain' AND check_at IS NOT NULL", include=("account",))
 sa.Index("ix_outbox_conversation", outbox.c.conversation, outbox.c.turn, outbox.c.id)
 _filtered(
     "ix_outbox_finished",

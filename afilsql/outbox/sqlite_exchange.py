@@ -42,7 +42,9 @@ class Exchange:
         """The clock was set, so times written before mean nothing: leases begin again, what waited is due."""
         self._cursor.execute("UPDATE outbox SET lease_until = ? WHERE status = 'sending'", (stored(until),))
         self._cursor.execute("UPDATE outbox SET due_at = ? WHERE status = 'scheduled' AND turn = 1", (self._now,))
-        self._cursor.execute("UPDATE outbox SET check_at = ? WHERE check_at IS NOT NULL", (self._now,))
+        self._cursor.execute(
+            "UPDATE outbox SET check_at = ? WHERE status = 'uncertain' AND check_at IS NOT NULL", (self._now,)
+        )
         self._cursor.execute("UPDATE account SET probe_at = ? WHERE probe_at IS NOT NULL", (self._now,))
         self._cursor.execute("UPDATE account SET rest_until = NULL, tokens_at = ?", (self._now,))
 
@@ -242,12 +244,13 @@ class Exchange:
         """(something waits or is being sent, when something comes due)."""
         waiting = self._cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR EXISTS (SELECT 1 FROM outbox o "
-            "WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1) OR o.check_at IS NOT NULL) "
+            "WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1) "
+            "OR (o.status = 'uncertain' AND o.check_at IS NOT NULL)) "
             f"AND {_NOT_HELD}) AS waiting"
         ).fetchone()["waiting"]
         due = self._cursor.execute(
             "SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled' UNION ALL "
-            "SELECT MIN(check_at) FROM outbox WHERE check_at IS NOT NULL"
+            "SELECT MIN(check_at) FROM outbox WHERE status = 'uncertain' AND check_at IS NOT NULL"
         ).fetchall()
         times = [d["due"] for d in due if d["due"]] + self.accounts.next_due()
         try:

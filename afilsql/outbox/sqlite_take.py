@@ -70,14 +70,16 @@ class Take:
         while (last := self._cursor.execute(find, (last,)).fetchone()["name"]) is not None:
             names.append(last)
         due = self._cursor.execute(
-            "SELECT DISTINCT account FROM outbox WHERE check_at IS NOT NULL AND check_at <= ?", (self._now,)
+            "SELECT DISTINCT account FROM outbox WHERE status = 'uncertain' AND check_at IS NOT NULL AND check_at <= ?",
+            (self._now,),
         )
         return list(dict.fromkeys([*names, *(row["account"] for row in due)]))
 
     def _take_checks(self, count: int, rooms: dict[str, Room], probes: dict[str, int]) -> list[sqlite3.Row]:
         """Choose rows to be read back: first of all, for a conversation waits for each."""
         due = self._cursor.execute(
-            "SELECT id, account FROM outbox WHERE check_at IS NOT NULL AND check_at <= ? ORDER BY check_at, id",
+            "SELECT id, account FROM outbox WHERE status = 'uncertain' AND check_at IS NOT NULL AND check_at <= ? "
+            "ORDER BY check_at, id",
             (self._now,),
         ).fetchall()
         chosen: list[sqlite3.Row] = []

@@ -75,7 +75,7 @@ def upgrade() -> None:
         op.drop_index(index, table_name="outbox", schema=schema)
     _index("ix_outbox_queued", ["account", "turn", "priority", "id"], "status = 'queued'", ["method", "due_at"])
     _index("ix_outbox_conversation", ["conversation", "turn", "id"])
-    _index("ix_outbox_check", ["check_at"], "check_at IS NOT NULL", ["account"])
+    _index("ix_outbox_check", ["check_at"], "status = 'uncertain' AND check_at IS NOT NULL", ["account"])
     # Rows of held accounts were set aside; now they stay in line and their account is passed by.
     op.execute(f"UPDATE {prefix}outbox SET turn = 0 WHERE turn = 3")
     for name, value, lowest, highest, meaning in SETTINGS:
@@ -90,7 +90,10 @@ def downgrade() -> None:
     for setting, *_ in SETTINGS:
         op.execute(f"DELETE FROM {prefix}setting WHERE name = '{setting}'")
     # What was to be read back is left to a person, and the rows behind it are looked at again.
-    op.execute(f"UPDATE {prefix}outbox SET turn = 0 WHERE turn = 2")
+    op.execute(
+        f"UPDATE {prefix}outbox SET turn = 0 WHERE turn = 2 AND conversation IN "
+        f"(SELECT conversation FROM {prefix}outbox WHERE status = 'uncertain' AND check_at IS NOT NULL)"
+    )
     op.execute(
         f"UPDATE {prefix}outbox SET turn = NULL, lease_id = NULL, completed_at = COALESCE(taken_at, created_at) "
         "WHERE status = 'uncertain' AND check_at IS NOT NULL"

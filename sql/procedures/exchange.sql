@@ -137,7 +137,8 @@ BEGIN
             WHEN EXISTS (
                 SELECT 1
                 FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
-                WHERE o.check_at IS NOT NULL
+                WHERE o.status = 'uncertain'
+                    AND o.check_at IS NOT NULL
                     AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = o.account AND a.held_at IS NOT NULL)
             ) THEN 1
             ELSE 0
@@ -160,7 +161,7 @@ BEGIN
                 UNION ALL
                 SELECT MIN(check_at) AS due_at
                 FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
-                WHERE check_at IS NOT NULL
+                WHERE status = 'uncertain' AND check_at IS NOT NULL
                 UNION ALL
                 SELECT MIN(v.due_at)
                 FROM (
@@ -201,7 +202,11 @@ BEGIN
     ORDER BY o.priority, o.id;
 
     /* Rows to be read back, and what else their conversations were sent lately: to tell one message from another. */
-    IF EXISTS (SELECT 1 FROM afil.outbox WHERE check_at IS NOT NULL AND check_at = @until AND lease_id = @lease)
+    IF EXISTS (
+           SELECT 1
+           FROM afil.outbox
+           WHERE status = 'uncertain' AND check_at IS NOT NULL AND check_at = @until AND lease_id = @lease
+       )
     BEGIN
         SELECT
             o.id,
@@ -222,7 +227,7 @@ BEGIN
             o.taken_at,
             o.unknown_since
         FROM afil.outbox AS o
-        WHERE o.check_at IS NOT NULL AND o.check_at = @until AND o.lease_id = @lease;
+        WHERE o.status = 'uncertain' AND o.check_at IS NOT NULL AND o.check_at = @until AND o.lease_id = @lease;
         SELECT o.id AS for_id, k.id, k.is_certain, k.taken_at, k.message, k.fileurl
         FROM afil.outbox AS o
         CROSS APPLY (
@@ -239,7 +244,7 @@ BEGIN
                 AND (s.status IN ('sent', 'uncertain') OR s.unknown_since IS NOT NULL)
             ORDER BY s.id DESC
         ) AS k
-        WHERE o.check_at IS NOT NULL AND o.check_at = @until AND o.lease_id = @lease
+        WHERE o.status = 'uncertain' AND o.check_at IS NOT NULL AND o.check_at = @until AND o.lease_id = @lease
         ORDER BY o.id, k.id;
     END;
     RETURN 0;

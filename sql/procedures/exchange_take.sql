@@ -75,7 +75,8 @@ BEGIN
     INSERT INTO @waiting (name, is_queued)
     SELECT DISTINCT o.account, 0
     FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
-    WHERE o.check_at IS NOT NULL
+    WHERE o.status = 'uncertain'
+        AND o.check_at IS NOT NULL
         AND o.check_at <= @now
         AND NOT EXISTS (SELECT 1 FROM @waiting AS w WHERE w.name = o.account);
 
@@ -113,7 +114,7 @@ BEGIN
             ROW_NUMBER() OVER (PARTITION BY o.account ORDER BY o.check_at, o.id) AS place
         FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
         INNER JOIN @account AS a ON a.name = o.account
-        WHERE o.check_at IS NOT NULL AND o.check_at <= @now AND o.status = 'uncertain'
+        WHERE o.status = 'uncertain' AND o.check_at IS NOT NULL AND o.check_at <= @now
     ) AS d
     WHERE d.place <= d.room
     ORDER BY d.check_at, d.id;

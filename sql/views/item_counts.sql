@@ -20,7 +20,10 @@ FROM (
     UNION ALL
     SELECT status, COUNT_BIG(*), MIN(due_at) FROM afil.outbox WHERE status = 'sending' GROUP BY status
     UNION ALL
-    SELECT status, COUNT_BIG(*), NULL FROM afil.outbox WHERE check_at IS NOT NULL GROUP BY status
+    SELECT status, COUNT_BIG(*), NULL
+    FROM afil.outbox
+    WHERE status = 'uncertain' AND check_at IS NOT NULL
+    GROUP BY status
     UNION ALL
     SELECT status, COUNT_BIG(*), NULL FROM afil.outbox WHERE completed_at IS NOT NULL GROUP BY status
 ) AS c

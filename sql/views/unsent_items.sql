@@ -18,5 +18,5 @@ SELECT * FROM afil.all_items WHERE status = 'scheduled'
 UNION ALL
 SELECT * FROM afil.all_items WHERE status = 'sending'
 UNION ALL
-SELECT * FROM afil.all_items WHERE check_at IS NOT NULL;
+SELECT * FROM afil.all_items WHERE status = 'uncertain' AND check_at IS NOT NULL;
 GO

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from afilsql import deploy
 from afilsql.outbox.engine import create_engine
 from afilsql.sqlfiles import SqlObject, sql_objects
+from tests import engines
 
 pytestmark = pytest.mark.tsql
 
@@ -27,21 +30,24 @@ SET IDENTITY_INSERT afil.outbox OFF;
 
 
 @pytest.fixture(scope="module")
-def with_table(tsql_url: str) -> None:
-    """The table that examples of notifications speak of."""
-    engine = create_engine(tsql_url, autocommit=True)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(
-            "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, phone nvarchar(40), state varchar(20), "
-            "total decimal(10, 2), ordered_at datetime2(3))"
-        )
-    engine.dispose()
+def url(tsql_server: str) -> Iterator[str]:
+    """A database of its own, as examples leave settings and triggers behind, with the table that they speak of."""
+    with engines.database(tsql_server) as made:
+        deploy.migrate(made)
+        engine = create_engine(made, autocommit=True)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(
+                "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, phone nvarchar(40), state varchar(20), "
+                "total decimal(10, 2), ordered_at datetime2(3))"
+            )
+        engine.dispose()
+        yield made
 
 
 @pytest.mark.parametrize("obj", sql_objects(), ids=lambda o: o.name)
-def test_the_example_in_the_header_runs(with_table: None, tsql_url: str, obj: SqlObject) -> None:
+def test_the_example_in_the_header_runs(url: str, obj: SqlObject) -> None:
     assert f"afil.{obj.name}" in obj.example
-    engine = create_engine(tsql_url, autocommit=True)  # a connection of its own, as a DBA's
+    engine = create_engine(url, autocommit=True)  # a connection of its own, as a DBA's
     with engine.connect() as connection:
         if obj.requires_sqlserver and deploy.is_babelfish(connection):
             pytest.skip("Babelfish has no WAITFOR: this object is proven on SQL Server only")
