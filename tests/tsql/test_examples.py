@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
 from afilsql import deploy
 from afilsql.outbox.engine import create_engine
@@ -48,16 +49,23 @@ def url(tsql_server: str) -> Iterator[str]:
 def test_the_example_in_the_header_runs(url: str, obj: SqlObject) -> None:
     assert f"afil.{obj.name}" in obj.example
     engine = create_engine(url, autocommit=True)  # a connection of its own, as a DBA's
-    with engine.connect() as connection:
-        if obj.requires_sqlserver and deploy.is_babelfish(connection):
-            pytest.skip("Babelfish has no WAITFOR: this object is proven on SQL Server only")
-        connection.exec_driver_sql(
-            "IF NOT EXISTS (SELECT 1 FROM afil.notification) EXEC afil.create_notification @name = N'order_state', "
-            "@table = N'dbo.orders', @on = N'insert', @platform = N'whatsapp', @platformid = N'100', "
-            "@destination = N'phone', @message = N'Order {order_id}'"
-        )
-        connection.exec_driver_sql(ROW_12)
-        if obj.name == "create_notification":
-            connection.exec_driver_sql("EXEC afil.drop_notification @name = N'order_state'")
-        connection.exec_driver_sql(obj.example)
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            run_example(connection, obj)
+    finally:
+        engine.dispose()
+
+
+def run_example(connection: sa.Connection, obj: SqlObject) -> None:
+    """Make what examples speak of, then run one."""
+    if obj.requires_sqlserver and deploy.is_babelfish(connection):
+        pytest.skip("Babelfish has no WAITFOR: this object is proven on SQL Server only")
+    connection.exec_driver_sql(
+        "IF NOT EXISTS (SELECT 1 FROM afil.notification) EXEC afil.create_notification @name = N'order_state', "
+        "@table = N'dbo.orders', @on = N'insert', @platform = N'whatsapp', @platformid = N'100', "
+        "@destination = N'phone', @message = N'Order {order_id}'"
+    )
+    connection.exec_driver_sql(ROW_12)
+    if obj.name == "create_notification":
+        connection.exec_driver_sql("EXEC afil.drop_notification @name = N'order_state'")
+    connection.exec_driver_sql(obj.example)
