@@ -20,6 +20,7 @@ class Totals:
     """What a worker has done: results the outbox took, by kind.
 
     Attributes:
+        uncertain: Rows left to a person; one to be read back counts when that has settled it.
         held: Rows that went back because their account was put on hold.
         lost: Rows whose lease had passed to another when the result came.
         released: Rows given back without a call.
@@ -144,6 +145,8 @@ class Handover:
         taken = {(r.id, r.attempt) for r in results}
         for result in results:
             total = "lost" if result.id in lost else _TOTAL_OF[result.kind]
+            if total == "uncertain" and result.look_in is not None:
+                continue
             setattr(self.totals, total, getattr(self.totals, total) + 1)
             if result.id in lost:
                 self._on_event(events.LeaseLost(result.id))

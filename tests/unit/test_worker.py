@@ -163,7 +163,7 @@ def test_one_rows_error_does_not_stop_the_others() -> None:
         return OK
 
     outbox = FakeOutbox(9)
-    totals = Watched(outbox, Client(behave), concurrency=1).worker.run(until="drained")
+    totals = Watched(outbox, Client(behave), concurrency=1, on_unknown="hold").worker.run(until="drained")
     assert totals == Totals(sent=5, failed=1, uncertain=2, retried=1)
     refused, unknown, retried, defect = outbox.results[:4]
     assert (refused.error_code, refused.http_status, refused.body) == ("CHAT_NOT_FOUND", 200, "{}")
@@ -171,6 +171,14 @@ def test_one_rows_error_does_not_stop_the_others() -> None:
     assert retried.retry_in == 7
     assert defect.error_code == "INTERNAL"
     assert "secret" not in str(defect)
+
+
+@pytest.mark.parametrize(("on_unknown", "left"), [("hold", 3), ("reconcile", 0)])
+def test_a_send_to_be_read_back_is_not_counted_as_left_to_a_person(on_unknown: str, left: int) -> None:
+    outbox = FakeOutbox(3)
+    watched = Watched(outbox, Client(raising(DeliveryUnknown("slow", code="TIMEOUT"))), on_unknown=on_unknown)
+    assert watched.worker.run(until="drained").uncertain == left
+    assert {(r.kind, r.look_in is None) for r in outbox.results} == {("uncertain", on_unknown == "hold")}
 
 
 def test_the_rows_of_an_answer_come_along() -> None:
