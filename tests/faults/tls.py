@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import select
 import socket
 import ssl
 import threading
@@ -133,15 +134,21 @@ class Proxy:
         self.connected.append(target)
         with socket.create_connection(("127.0.0.1", int(target.rpartition(":")[2])), 5) as onward:
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            back = threading.Thread(target=_pump, args=(onward, connection), daemon=True)
-            back.start()
-            _pump(connection, onward)
-            back.join(5)
+            _both_ways(connection, onward)
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(data)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+def _both_ways(one: socket.socket, other: socket.socket) -> None:
+    """Carry bytes both ways until a side ends.
+
+    In one thread: before Python 3.13 a TLS socket that one thread reads while another writes breaks at times.
+    """
+    while True:
+        held = isinstance(one, ssl.SSLSocket) and one.pending()  # decrypted already: select would not tell
+        ready = [one] if held else select.select([one, other], [], [], 10)[0]
+        if not ready:
+            return
+        for source in ready:
+            data = source.recv(65536)
+            if not data:
+                return
+            (other if source is one else one).sendall(data)
