@@ -19,7 +19,7 @@ from afilsql.api.answers import Answer, Mask, understand
 from afilsql.api.connections import ConnectError
 from afilsql.api.methods import METHODS, check
 from afilsql.api.reply import Reply
-from afilsql.api.transports import new_session
+from afilsql.api.sessions import new_session
 from afilsql.errors import ApiError, ConfigError, DeliveryUnknown, NotSent
 
 DEFAULT_URL = "https://www.afilnet.com/api/http/"

@@ -68,7 +68,7 @@ class Clients:
 
     def _new(self, login: Login) -> AfilnetClient:
         from afilsql.api.client import AfilnetClient
-        from afilsql.api.transports import new_session
+        from afilsql.api.sessions import new_session
 
         s = self._settings
         return AfilnetClient(

@@ -19,7 +19,7 @@ import requests
 
 from afilsql import plain
 from afilsql.api.connections import ConnectError
-from afilsql.api.transports import new_session
+from afilsql.api.sessions import new_session
 from afilsql.delivery.alerts import Alert, Watch
 from afilsql.delivery.events import Event
 

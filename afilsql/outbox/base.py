@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
 from uuid import UUID
 
+from afilsql.api.methods import ListKind
 from afilsql.outbox.records import (
+    Account,
     Claim,
+    Entry,
     Exchanged,
     Item,
     ItemDetail,
@@ -21,6 +24,7 @@ from afilsql.outbox.records import (
     Request,
     Result,
     Status,
+    Subscription,
 )
 
 
@@ -64,6 +68,56 @@ class Outbox(Protocol):
         healthy result opens it. After HTTP 429 an account rests as long as the result's retry_in says, and its rate is
         cut to 70 % of what went through, growing again by 5 % a second.
         """
+
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Keep the list that a call brought, before its result is handed in; False when the lease was lost.
+
+        A transaction of its own, outside the exchange: triggers on chat_message belong to others, and one that is slow
+        or fails holds up nothing but this answer. Rows are dicts with the API's field names, `issent` already `sent`,
+        and `dated_at`, the time (UTC) or None. Messages are kept once by (account, platform, platformid, messageid), in
+        the order of their times. A row that is there and says the same is left alone.
+
+        Sends that are recognized among the messages beyond doubt get their `messageid` and `delivery_status`: the only
+        request with the text in its conversation around that time, and the only message.
+
+        Raises also DatabaseError when a trigger refuses the rows; nothing is kept then.
+        """
+
+    def subscribe(
+        self,
+        platform: str,
+        platformid: str,
+        destination: str | None = None,
+        *,
+        account: str = "default",
+        every_seconds: int = 30,
+        unread_only: bool = False,
+    ) -> int:
+        """Have a channel, or one chat of it, asked for every 5 to 86400 seconds; return the subscription's id.
+
+        Of a channel the chats are listed, and then the messages of those that changed. Doing it again changes the
+        interval. Requests of subscriptions have the lowest priority, keep to `inbound_per_minute` for each account, and
+        one at a time is under way for each chat. Raises InvalidParameter.
+        """
+
+    def unsubscribe(
+        self, platform: str, platformid: str, destination: str | None = None, *, account: str = "default"
+    ) -> bool:
+        """End a subscription; what was received stays. False when there is none."""
+
+    def subscriptions(self) -> list[Subscription]:
+        """By account, platform, channel and destination."""
+
+    def conversation(
+        self, platform: str, platformid: str, destination: str, *, account: str | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        """The latest messages sent and received, oldest first: as listed by the API, and requests not listed yet."""
+
+    def announce(self, accounts: Sequence[Account]) -> None:
+        """Make accounts of a worker's settings known. Once any is, requests of an unknown one are refused."""
+
+    def forget_account(self, account: str) -> bool:
+        """Refuse requests of an account from now on; False when it was not known."""
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         """Give back rows that were not called; return how many were still ours. The try is not counted."""

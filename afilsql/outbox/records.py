@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 Status = Literal["queued", "scheduled", "sending", "sent", "failed", "uncertain", "cancelled"]
@@ -137,8 +137,6 @@ class Result:
         detail: One line for a person, without credentials.
         body: The answer as text, None when there was none.
         retry_in: For `retry`: seconds from now on the database's clock until the next try.
-        rows: The answer's list for get-methods: dicts with the API's field names, `issent` already `sent`.
-        kind_of_rows: channels, chats or messages; None when the answer holds no list.
         look_in: For `uncertain`: seconds until its conversation is read back; None leaves it to a person.
         unknown: Nobody can say whether this try took effect.
         healthy: Whether the API and the account work, as far as this call shows; None when it shows nothing.
@@ -155,8 +153,6 @@ class Result:
     detail: str | None = None
     body: str | None = None
     retry_in: float = 0.0
-    rows: Sequence[Mapping[str, Any]] = ()
-    kind_of_rows: str | None = None
     look_in: float | None = None
     unknown: bool = False
     healthy: bool | None = None
@@ -198,7 +194,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One request as it stands."""
+    """One request as it stands.
+
+    Attributes:
+        messageid, delivery_status: What the API calls the message and says of it, once it was recognized in its
+            conversation; None before.
+    """
 
     id: int
     request_id: UUID
@@ -216,6 +217,8 @@ class Item:
     error_code: str | None
     http_status: int | None
     dedup_key: str | None
+    messageid: str | None = None
+    delivery_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,3 +245,65 @@ class QueueStatus:
     oldest_waiting_seconds: float | None
     held: Sequence[tuple[str, str]]
     workers: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A channel, or one chat of it, whose messages are asked for again and again.
+
+    Attributes:
+        destination: Of the one chat; None is the whole channel.
+        every_seconds: Between two looks.
+        unread_only: Ask with getunreadmessages in place of getmessages.
+        next_at: When it is asked for next (UTC).
+        last_at: When it was last answered (UTC); None before.
+        failures: In a row since then.
+        error_code: Of the last failure; None when the last look succeeded.
+    """
+
+    id: int
+    account: str
+    platform: str
+    platformid: str
+    destination: str | None
+    every_seconds: int
+    unread_only: bool
+    next_at: datetime
+    last_at: datetime | None
+    failures: int
+    error_code: str | None
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message of a conversation, sent or received.
+
+    Attributes:
+        at: When (UTC): as the API lists it, else when it was first listed, or queued.
+        sent: True when the account sent it, False when it received it; None when the API does not say.
+        status: The API's word; of a request not recognized in the list yet, the request's status.
+        request_id: Id of the request that sent it; None of messages received, or sent by others.
+        row_id: Of chat_message, growing as messages are listed; None of a request not recognized there yet.
+    """
+
+    at: datetime
+    account: str
+    sent: bool | None
+    message: str | None
+    status: str | None
+    messageid: str | None
+    request_id: int | None
+    row_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of a worker's settings, without its secrets.
+
+    Attributes:
+        platforms: It may use; empty is all.
+    """
+
+    name: str
+    platforms: tuple[str, ...] = ()

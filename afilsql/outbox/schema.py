@@ -60,6 +60,9 @@ outbox = sa.Table(
     sa.Column("taken_at", Time),  # the last try was leased
     sa.Column("unknown_since", Time),  # taken_at of the first try of which nobody can say whether it took effect
     sa.Column("check_at", Time),  # uncertain: when a worker reads the conversation back; NULL leaves it to a person
+    sa.Column("subscription_id", BigId),  # a poll: asked by a subscription, and gone once it is finished
+    sa.Column("messageid", sa.Unicode(100)),  # what the API calls it, once it was recognized in its conversation
+    sa.Column("delivery_status", sa.Unicode(50)),  # the API's word on it there
     sqlite_autoincrement=True,  # an id is never used again, as on SQL Server
 )
 
@@ -92,6 +95,8 @@ _filtered(
 )
 _filtered("ix_outbox_scheduled", "turn", "due_at", where="status = 'scheduled'")
 _filtered("ix_outbox_sending", "lease_id", "lease_until", where="status = 'sending'")
+_filtered("ix_outbox_poll", "subscription_id", "completed_at", where="subscription_id IS NOT NULL")
+_filtered("ix_outbox_messageid", "conversation", "messageid", where="messageid IS NOT NULL")
 _filtered("ix_outbox_check", "check_at", where="status = 'uncertain' AND check_at IS NOT NULL", include=("account",))
 sa.Index("ix_outbox_conversation", outbox.c.conversation, outbox.c.turn, outbox.c.id)
 _filtered(
@@ -166,6 +171,14 @@ chat = sa.Table(
     sa.Column("platformid", sa.Unicode(100), primary_key=True),
     sa.Column("destination", sa.Unicode(200), primary_key=True),
     *_message_columns(),
+    sa.Column("poll_at", Time),  # of a subscription: it changed, and its messages are asked for then
+    sa.Column("is_backlog", sa.Boolean),  # was there when the subscription began
+)
+sa.Index(
+    "ix_chat_poll",
+    chat.c.poll_at,
+    mssql_where=sa.text("poll_at IS NOT NULL"),
+    sqlite_where=sa.text("poll_at IS NOT NULL"),
 )
 
 chat_message = sa.Table(
@@ -177,6 +190,12 @@ chat_message = sa.Table(
     sa.Column("platformid", sa.Unicode(100), nullable=False),
     sa.Column("destination", sa.Unicode(200)),
     *_message_columns(),
+    sa.Column("seen_at", Time),  # first listed to us
+    sa.Column("is_new", sa.Boolean),  # 1: came since; else it was there when we first looked
+)
+sa.Index(
+    "ix_chat_message_conversation",
+    *(chat_message.c[c] for c in ("platformid", "destination", "platform", "account", "id")),
 )
 sa.Index(
     "uq_chat_message_account_platform_platformid_messageid",
@@ -209,6 +228,32 @@ account = sa.Table(
     sa.Column("rate_found", sa.Float),  # … that the API bore when it last said too many, growing again
     sa.Column("tokens", sa.Float),  # requests that may go at once, as of tokens_at
     sa.Column("tokens_at", Time),
+    sa.Column("poll_tokens", sa.Float),  # requests of subscriptions that may go at once, as of poll_tokens_at
+    sa.Column("poll_tokens_at", Time),
+    sa.Column("announced_at", Time),  # a worker has it in its settings
+    sa.Column("platforms", sa.Unicode(100)),  # that it may use: names joined by commas; NULL is all
+)
+
+#: What is asked for again and again without anyone asking: a channel's chats, or one chat's messages.
+subscription = sa.Table(
+    "subscription",
+    metadata,
+    sa.Column("id", BigId, sa.Identity(), primary_key=True),
+    sa.Column("account", sa.Unicode(128), nullable=False),
+    sa.Column("platform", sa.Unicode(20), nullable=False),
+    sa.Column("platformid", sa.Unicode(100), nullable=False),
+    sa.Column("destination", sa.Unicode(200), nullable=False),  # '' is the whole channel
+    sa.Column("every_seconds", sa.Integer, nullable=False),
+    sa.Column("unread_only", sa.Boolean, nullable=False),
+    sa.Column("due_at", Time, nullable=False),
+    sa.Column("first_at", Time),  # the first time it was answered
+    sa.Column("last_at", Time),  # … and the last
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),  # in a row
+    sa.Column("error_code", sa.Unicode(100)),  # of the last failure
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("created_by", sa.Unicode(128), nullable=False),
+    sa.UniqueConstraint("account", "platform", "platformid", "destination"),
+    sqlite_autoincrement=True,
 )
 
 worker = sa.Table(

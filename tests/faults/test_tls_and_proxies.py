@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from afilsql.api.client import AfilnetClient
-from afilsql.api.transports import new_session
+from afilsql.api.sessions import new_session
 from afilsql.config import load_settings
 from afilsql.errors import ApiError, ConfigError, NotSent
 from tests.faults.tls import Api, Authority, Proxy, listening

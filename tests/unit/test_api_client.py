@@ -18,7 +18,7 @@ import pytest
 from afilsql.api.client import AfilnetClient
 from afilsql.api.connections import IDLE_LIMIT
 from afilsql.api.resolver import Addresses, Resolver
-from afilsql.api.transports import new_session
+from afilsql.api.sessions import new_session
 from afilsql.errors import (
     ApiError,
     ConfigError,
