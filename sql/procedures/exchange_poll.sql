@@ -5,8 +5,8 @@ What subscriptions ask for becomes requests (polls), and finished polls go. Part
 and lock.
 
 A poll is a row of the outbox like any other: leased, retried, held with its account. It has the lowest priority and a
-conversation of its own, so it holds up no send; one of a conversation is under way at a time; an account's polls keep to
-inbound_per_minute, a quarter of a minute's at once. A failed one is tried again later: a subscription's own list after
+conversation of its own, so it holds up no send; one of a conversation and four of an account are under way at a time, so
+that triggers that take long leave senders free; an account's polls keep to inbound_per_minute. A failed one is tried again later: a subscription's own list after
 twice its interval, then four times, up to an hour; a chat's messages after a minute.
 
 EXEC afil.exchange_poll @now = '2026-01-01';
@@ -31,7 +31,8 @@ BEGIN
     );
     DECLARE @account TABLE (
         name NVARCHAR(128) NOT NULL PRIMARY KEY,
-        tokens FLOAT NOT NULL
+        tokens FLOAT NOT NULL,
+        room INT NOT NULL
     );
     DECLARE @due TABLE (
         n INT NOT NULL IDENTITY PRIMARY KEY,
@@ -134,8 +135,8 @@ BEGIN
     END;
 
     SELECT @per_minute = CAST(value AS INT) FROM afil.setting WHERE name = 'inbound_per_minute';
-    INSERT INTO @account (name, tokens)
-    SELECT t.name, CASE WHEN t.tokens < t.burst THEN t.tokens ELSE t.burst END
+    INSERT INTO @account (name, tokens, room)
+    SELECT t.name, CASE WHEN t.tokens < t.burst THEN t.tokens ELSE t.burst END, 4
     FROM (
         SELECT
             v.name,
@@ -156,6 +157,15 @@ BEGIN
         LEFT JOIN afil.account AS a ON a.name = v.name
         WHERE COALESCE(a.held_at, a.tripped_at) IS NULL AND @per_minute > 0
     ) AS t;
+    UPDATE @account
+    SET
+        room = room -
+        (
+            SELECT COUNT(*)
+            FROM afil.subscription AS s
+            INNER JOIN afil.outbox AS o ON o.subscription_id = s.id
+            WHERE s.account = name AND o.subscription_id IS NOT NULL AND o.completed_at IS NULL
+        );
 
     INSERT INTO @due (subscription_id, account, destination, is_chat, due_at, conversation)
     SELECT s.id, s.account, s.destination, 0, s.due_at, k.conversation
@@ -177,6 +187,7 @@ BEGIN
     ) AS k
     WHERE s.due_at <= @now
         AND a.tokens >= 1
+        AND a.room > 0
         AND NOT EXISTS (SELECT 1 FROM afil.outbox AS o WHERE o.conversation = k.conversation AND o.turn IN (0, 1, 2))
     ORDER BY s.due_at, s.id;
     INSERT INTO @due (subscription_id, account, destination, is_chat, due_at, conversation)
@@ -204,6 +215,7 @@ BEGIN
         AND c.destination <> N''
         AND s.destination = N''
         AND a.tokens >= 1
+        AND a.room > 0
         AND NOT EXISTS (SELECT 1 FROM @due AS d WHERE d.conversation = k.conversation)
         AND NOT EXISTS (SELECT 1 FROM afil.outbox AS o WHERE o.conversation = k.conversation AND o.turn IN (0, 1, 2))
     ORDER BY c.poll_at, c.destination;
@@ -215,7 +227,7 @@ BEGIN
         SELECT n, ROW_NUMBER() OVER (PARTITION BY account ORDER BY is_chat, due_at, n) AS place FROM @due
     ) AS v ON v.n = d.n;
     DELETE FROM @due
-    WHERE NOT EXISTS (SELECT 1 FROM @account AS a WHERE a.name = account AND place <= a.tokens);
+    WHERE NOT EXISTS (SELECT 1 FROM @account AS a WHERE a.name = account AND place <= a.tokens AND place <= a.room);
     IF NOT EXISTS (SELECT 1 FROM @due)
         RETURN 0;
 
