@@ -2,7 +2,8 @@ SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
 What subscriptions ask for becomes requests (polls), and finished polls go. Part of afil.exchange, inside its transaction
-and lock.
+and lock. A poll that this very exchange finished goes with the next: should the answer be lost, the worker hands in its
+result again, and it is known.
 
 A poll is a row of the outbox like any other: leased, retried, held with its account. It has the lowest priority and a
 conversation of its own, so it holds up no send; one of a conversation and four of an account are under way at a time, so
@@ -54,7 +55,7 @@ BEGIN
         COALESCE(o.destination, N'')
     FROM afil.subscription AS s
     INNER JOIN afil.outbox AS o ON o.subscription_id = s.id
-    WHERE o.subscription_id IS NOT NULL AND o.completed_at IS NOT NULL
+    WHERE o.subscription_id IS NOT NULL AND o.completed_at IS NOT NULL AND o.completed_at < @now
     ORDER BY o.id;
     IF EXISTS (SELECT 1 FROM @ended)
     BEGIN
@@ -81,7 +82,7 @@ BEGIN
             );
         UPDATE s
         SET
-            last_at = CASE WHEN v.last_is_sent = 1 THEN @now ELSE s.last_at END,
+            last_at = CASE WHEN v.own_is_sent = 1 THEN @now ELSE s.last_at END,
             first_at = CASE WHEN v.own_is_sent = 1 THEN COALESCE(s.first_at, @now) ELSE s.first_at END,
             failures = CASE WHEN v.last_is_sent = 1 THEN 0 ELSE s.failures + 1 END,
             error_code = CASE WHEN v.last_is_sent = 1 THEN NULL ELSE v.error_code END
@@ -188,7 +189,11 @@ BEGIN
     WHERE s.due_at <= @now
         AND a.tokens >= 1
         AND a.room > 0
-        AND NOT EXISTS (SELECT 1 FROM afil.outbox AS o WHERE o.conversation = k.conversation AND o.turn IN (0, 1, 2))
+        AND NOT EXISTS (
+            SELECT 1
+            FROM afil.outbox AS o
+            WHERE o.conversation = k.conversation AND (o.turn IS NOT NULL OR o.subscription_id IS NOT NULL)
+        )
     ORDER BY s.due_at, s.id;
     INSERT INTO @due (subscription_id, account, destination, is_chat, due_at, conversation)
     SELECT TOP (100) s.id, s.account, c.destination, 1, c.poll_at, k.conversation
@@ -217,7 +222,11 @@ BEGIN
         AND a.tokens >= 1
         AND a.room > 0
         AND NOT EXISTS (SELECT 1 FROM @due AS d WHERE d.conversation = k.conversation)
-        AND NOT EXISTS (SELECT 1 FROM afil.outbox AS o WHERE o.conversation = k.conversation AND o.turn IN (0, 1, 2))
+        AND NOT EXISTS (
+            SELECT 1
+            FROM afil.outbox AS o
+            WHERE o.conversation = k.conversation AND (o.turn IS NOT NULL OR o.subscription_id IS NOT NULL)
+        )
     ORDER BY c.poll_at, c.destination;
 
     UPDATE d
