@@ -42,3 +42,14 @@ def poll(engine: Engine, kind: Any, *rows: dict[str, Any]) -> Claim:
     assert (claim.method == "getchats") == (kind == "chats")
     engine.receive(claim, kind, rows)
     return claim
+
+
+def waits(engine: Engine) -> dict[str, bool]:
+    """The chats by destination: whether a subscription is about to ask for the messages of each."""
+    found = engine.query("SELECT destination, CASE WHEN poll_at IS NULL THEN 0 ELSE 1 END FROM chat")
+    return {destination: bool(is_waiting) for destination, is_waiting in found}
+
+
+def backlog(engine: Engine) -> dict[str, bool]:
+    """The chats by destination: whether each was there when its channel's subscription began, and was not read yet."""
+    return {destination: bool(flag) for destination, flag in engine.query("SELECT destination, is_backlog FROM chat")}

@@ -14,7 +14,7 @@ import pytest
 from afilsql.errors import DatabaseError
 from afilsql.outbox.records import Claim, Entry, Request
 from tests.contract.conftest import Engine
-from tests.contract.inbound import answer, ask, chat, message, poll
+from tests.contract.inbound import answer, ask, backlog, chat, message, poll, waits
 
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": "1"}
 
@@ -23,13 +23,9 @@ def is_new(engine: Engine) -> dict[str, bool]:
     return {m["messageid"]: m["is_new"] for m in engine.outbox.rows_of("messages")}
 
 
-def backlog(engine: Engine) -> dict[str, bool]:
-    return {c["destination"]: c["is_backlog"] for c in engine.outbox.rows_of("chats")}
-
-
 def asked_for(engine: Engine) -> set[str]:
     """The chats whose messages a subscription is about to ask for."""
-    return {c["destination"] for c in engine.outbox.rows_of("chats") if c["poll_at"] is not None}
+    return {destination for destination, waiting in waits(engine).items() if waiting}
 
 
 # Who may bring a list

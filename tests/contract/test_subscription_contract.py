@@ -11,7 +11,7 @@ import pytest
 from afilsql.errors import InvalidParameter
 from afilsql.outbox.records import Limit, Subscription
 from tests.contract.conftest import Engine, result
-from tests.contract.inbound import ask, chat, poll
+from tests.contract.inbound import ask, backlog, chat, poll, waits
 
 MINUTE = "UPDATE setting SET value = '{}' WHERE name = 'inbound_per_minute'"
 
@@ -19,6 +19,14 @@ MINUTE = "UPDATE setting SET value = '{}' WHERE name = 'inbound_per_minute'"
 def of(engine: Engine) -> list[tuple[str, str | None]]:
     """Take all there is; (method, destination) of each."""
     return [(c.method, c.parameters.get("destination")) for c in engine.take()]
+
+
+def answered(engine: Engine) -> list[tuple[str, str | None]]:
+    """Take all there is, and answer it with nothing; (method, destination) of each."""
+    claims = engine.take()
+    for claim in claims:
+        engine.hand_in(claim)
+    return [(c.method, c.parameters.get("destination")) for c in claims]
 
 
 def only(engine: Engine) -> Subscription:
@@ -91,7 +99,6 @@ def test_subscribing_again_changes_the_interval_and_makes_it_due(engine: Engine)
         ("platformid", {"platformid": "  "}),
         ("platformid", {"platformid": "1" * 101}),
         ("destination", {"destination": "1" * 201}),
-        ("destination", {"destination": " "}),
         ("account", {"account": ""}),
         ("account", {"account": "a" * 129}),
         ("every_seconds", {"every_seconds": 4}),
@@ -199,6 +206,7 @@ def test_one_request_is_under_way_for_each_chat(engine: Engine) -> None:
     engine.later(6)
     assert engine.take() == []
     engine.receive(claim, "messages", [])
+    engine.later(0.01)
     assert of(engine) == [("getmessages", "1")], "the one that is due comes at once"
 
 
@@ -303,9 +311,10 @@ def test_a_chat_that_could_not_be_read_is_asked_for_again(engine: Engine, every:
     poll(engine, "chats", chat("1"))
     fail(engine, "HTTP_503")
     assert (only(engine).failures, only(engine).error_code) == (1, "HTTP_503")
-    (row,) = engine.outbox.rows_of("chats")
-    assert (row["poll_at"] - engine.now()).total_seconds() == pytest.approx(wait, abs=5)
-    engine.later(wait + 5)
+    assert waits(engine) == {"1": True}
+    engine.later(wait - 10)
+    assert ("getmessages", "1") not in of(engine)
+    engine.later(15)
     assert ("getmessages", "1") in of(engine)
 
 
@@ -313,9 +322,9 @@ def test_a_chat_that_is_not_there_is_not_asked_for_until_it_changes(engine: Engi
     engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
     poll(engine, "chats", chat("1"))
     fail(engine, "CHAT_NOT_FOUND")
-    assert engine.outbox.rows_of("chats")[0]["poll_at"] is None
+    assert waits(engine) == {"1": False}
     engine.receive(ask(engine, "getchats"), "chats", [chat("1", messageid="another")])
-    assert engine.outbox.rows_of("chats")[0]["poll_at"] is not None
+    assert waits(engine) == {"1": True}
 
 
 def test_the_success_of_a_chats_poll_is_not_the_first_answer_of_its_channel(engine: Engine) -> None:
@@ -326,7 +335,7 @@ def test_the_success_of_a_chats_poll_is_not_the_first_answer_of_its_channel(engi
     poll(engine, "messages")
     engine.later(20)
     poll(engine, "chats", chat("1"), chat("2"))
-    assert {c["destination"]: c["is_backlog"] for c in engine.outbox.rows_of("chats")}["2"]
+    assert backlog(engine)["2"]
 
 
 def test_a_poll_left_by_a_dead_worker_fails_and_is_asked_again(engine: Engine) -> None:
@@ -373,12 +382,12 @@ def test_an_account_asks_a_quarter_of_a_minutes_worth_at_once_and_then_so_many_a
     for n in range(8):
         engine.outbox.subscribe("whatsapp", "100", str(n), every_seconds=86400)
     engine.outbox.subscribe("whatsapp", "100", account="shop", every_seconds=86400)
-    assert sorted(c.account for c in engine.take()) == ["default"] * 3 + ["shop"]
+    assert set(answered(engine)) == {("getchats", None), *(("getmessages", str(n)) for n in range(3))}
     assert engine.take() == []
     engine.later(11)
-    assert of(engine) == [("getmessages", "3"), ("getmessages", "4")]
+    assert answered(engine) == [("getmessages", "3"), ("getmessages", "4")]
     engine.later(60)
-    assert of(engine) == [("getmessages", str(n)) for n in (5, 6, 7)]
+    assert answered(engine) == [("getmessages", str(n)) for n in (5, 6, 7)]
 
 
 def test_a_small_budget_still_lets_one_through_and_none_stops_all(engine: Engine, per_minute: Any) -> None:
@@ -387,11 +396,11 @@ def test_a_small_budget_still_lets_one_through_and_none_stops_all(engine: Engine
     per_minute(0)
     assert engine.take() == []
     per_minute(1)
-    assert of(engine) == [("getmessages", "0")]
+    assert answered(engine) == [("getmessages", "0")]
     engine.later(50)
     assert engine.take() == []
     engine.later(15)
-    assert of(engine) == [("getmessages", "1")]
+    assert answered(engine) == [("getmessages", "1")]
 
 
 def test_subscriptions_that_are_due_go_before_chats_and_those_that_wait_longest_first(
@@ -409,15 +418,38 @@ def test_subscriptions_that_are_due_go_before_chats_and_those_that_wait_longest_
     found = []
     for _ in range(4):
         engine.later(5)
-        found += of(engine)
+        found += answered(engine)
     assert found == [("getchats", None), ("getmessages", "b"), ("getmessages", "a"), ("getmessages", "c")]
 
 
-def test_one_exchange_asks_a_hundred_at_most(engine: Engine, per_minute: Any) -> None:
-    per_minute(6000)
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=3600)
-    poll(engine, "chats", *(chat(str(n)) for n in range(120)))
+def test_four_requests_of_an_account_are_under_way_at_a_time(engine: Engine) -> None:
+    for n in range(6):
+        engine.outbox.subscribe("whatsapp", "100", str(n), every_seconds=86400)
+    engine.outbox.subscribe("whatsapp", "100", account="shop", every_seconds=86400)
+    claims = engine.take()
+    assert sorted(c.account for c in claims) == ["default"] * 4 + ["shop"]
+    assert engine.take() == []
+    (done,) = [c for c in claims if c.parameters.get("destination") == "2"]
+    engine.receive(done, "messages", [])
+    assert of(engine) == [("getmessages", "4")]
+
+
+def test_one_exchange_asks_a_hundred_at_most(engine: Engine) -> None:
+    for account in range(26):
+        for chat_ in range(4):
+            engine.outbox.subscribe("whatsapp", "100", str(chat_), account=f"account {account}")
     engine.take(1)
     assert polls(engine) == 100
     engine.take(1)
-    assert polls(engine) == 120
+    assert polls(engine) == 104
+
+
+def test_what_has_just_failed_is_not_asked_again_in_the_same_exchange(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    (claim,) = engine.take()
+    engine.later(6)
+    answer = engine.outbox.exchange("w", results=[result(claim, "failed", error_code="X")], take=5)
+    assert list(answer.claims) == []
+    engine.later(0.01)
+    assert engine.take() == []
+    assert from_now(engine) == pytest.approx(10, abs=5)
