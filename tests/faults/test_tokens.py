@@ -189,7 +189,9 @@ class Endpoints:
         answer = self.answers[path]
         if answer is not None:
             head, body = answer
-            connection.sendall(f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            connection.sendall(
+                f"HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+            )
 
 
 def of(port: int) -> JsonOAuth:
