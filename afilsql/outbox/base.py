@@ -128,8 +128,23 @@ class Outbox(Protocol):
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         """Newest first."""
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        """Rows of chat_channel (`channels`), chat (`chats`) or chat_message (`messages`)."""
+    def rows_of(
+        self,
+        kind: str,
+        *,
+        account: str | None = None,
+        platform: str | None = None,
+        platformid: str | None = None,
+        destination: str | None = None,
+        after: int | None = None,
+        latest: bool = False,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """Rows of chat_channel (`channels`), chat (`chats`) or chat_message (`messages`), in the order of their keys.
+
+        Of messages also those alone whose id is above `after`, and with `latest` the last `limit` of them; the oldest
+        first always. Raises InvalidParameter.
+        """
 
     def requeue(self, ids: Sequence[int]) -> int:
         """Put failed, uncertain or cancelled rows back in the queue with a fresh set of tries; return how many."""

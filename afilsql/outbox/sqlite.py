@@ -17,9 +17,10 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.errors import RequestNotFound
 from afilsql.outbox.base import conversation_key
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.lists import asked
 from afilsql.outbox.records import (
     STATUSES,
     Attempt,
@@ -44,11 +45,9 @@ from afilsql.outbox.validate import validate, validate_all, validate_exchange
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
 
-_LISTS = {
-    "channels": ("chat_channel", "platform, platformid"),
-    "chats": ("chat", "platform, platformid, destination"),
-    "messages": ("chat_message", "id"),
-}
+_LISTS = {"channels": "chat_channel", "chats": "chat", "messages": "chat_message"}
+_TIMES = ("updated_at", "dated_at", "seen_at", "poll_at")
+_FLAGS = ("sent", "is_new", "is_backlog")
 
 
 def utcnow() -> datetime:
@@ -193,19 +192,35 @@ class SqliteOutbox:
             )
             return [item_of(row) for row in found]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in _LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-        table, order = _LISTS[kind]
-        sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"
+    def rows_of(
+        self,
+        kind: str,
+        *,
+        account: str | None = None,
+        platform: str | None = None,
+        platformid: str | None = None,
+        destination: str | None = None,
+        after: int | None = None,
+        latest: bool = False,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        a = asked(
+            kind,
+            account=account,
+            platform=platform,
+            platformid=platformid,
+            destination=destination,
+            after=after,
+            latest=latest,
+        )
+        # The index of conversations would read all messages of a channel to find those after an id.
+        by_id = "NOT INDEXED" if after is not None and destination is None else ""
+        sql = f"SELECT * FROM {_LISTS[kind]} {by_id} {a.where} ORDER BY {a.order} LIMIT ?"
         with self._cursor() as cursor:
-            rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
+            rows = [dict(row) for row in cursor.execute(sql, (*a.values, limit))][:: -1 if latest else 1]
         for row in rows:
-            row["updated_at"] = time_of(row["updated_at"])
-            if row.get("dated_at") is not None:
-                row["dated_at"] = time_of(row["dated_at"])
-            if row.get("sent") is not None:
-                row["sent"] = bool(row["sent"])
+            row |= {c: time_of(row[c]) for c in _TIMES if row.get(c) is not None}
+            row |= {c: bool(row[c]) for c in _FLAGS if row.get(c) is not None}
         return rows
 
     def requeue(self, ids: Sequence[int]) -> int:

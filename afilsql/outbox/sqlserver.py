@@ -13,8 +13,9 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.errors import RequestNotFound
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.lists import asked
 from afilsql.outbox.records import (
     STATUSES,
     Attempt,
@@ -45,11 +46,7 @@ _ITEM = (
     "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
     "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key"
 )
-_LISTS = {
-    "channels": ("chat_channels", "platform, platformid"),
-    "chats": ("chats", "platform, platformid, destination"),
-    "messages": ("chat_messages", "id"),
-}
+_LISTS = {"channels": "chat_channels", "chats": "chats", "messages": "chat_messages"}
 
 
 class SqlServerOutbox:
@@ -150,15 +147,34 @@ class SqlServerOutbox:
         with self._cursor() as cursor:
             return [item_of(row) for row in cursor.execute(sql, values).fetchall()]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in _LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-        view, order = _LISTS[kind]
-        where, values = ("WHERE account = ?", (account,)) if account else ("", ())
+    def rows_of(
+        self,
+        kind: str,
+        *,
+        account: str | None = None,
+        platform: str | None = None,
+        platformid: str | None = None,
+        destination: str | None = None,
+        after: int | None = None,
+        latest: bool = False,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        a = asked(
+            kind,
+            account=account,
+            platform=platform,
+            platformid=platformid,
+            destination=destination,
+            after=after,
+            latest=latest,
+        )
+        # RECOMPILE: the plan for all messages of a channel would read them all to find those after an id.
+        sql = f"SELECT TOP ({int(limit)}) * FROM afil.{_LISTS[kind]} {a.where} ORDER BY {a.order} OPTION (RECOMPILE)"
         with self._cursor() as cursor:
-            cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)
+            cursor.execute(sql, a.values)
             names = [c[0] for c in cursor.description]
-            return [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
+            rows = [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
+        return rows[::-1] if latest else rows
 
     def requeue(self, ids: Sequence[int]) -> int:
         return int(self._scalar("EXEC afil.requeue @ids = ?", json_of(list(ids))))

@@ -120,7 +120,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             cursor = connection.cursor()
-            cursor.execute(re.sub(r"\b(FROM|UPDATE) (?=(account|outbox|setting)\b)", r"\1 afil.", sql))
+            tables = r"\b(FROM|INTO|UPDATE) (?=(account|chat_message|outbox|setting)\b)"
+            cursor.execute(re.sub(tables, r"\1 afil.", sql))
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
         yield Engine(request.getfixturevalue("tsql_outbox"), again, time.sleep, lambda: datetime.now(UTC), query)
