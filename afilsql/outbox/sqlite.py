@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, Unpack
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
+from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.base import conversation_key
 from afilsql.outbox.engine import create_engine, translated
-from afilsql.outbox.lists import asked
+from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
     STATUSES,
-    Attempt,
     Claim,
+    Entry,
     Exchanged,
     Item,
     ItemDetail,
@@ -34,20 +36,20 @@ from afilsql.outbox.records import (
     Request,
     Result,
     Status,
+    Subscription,
 )
 from afilsql.outbox.sqlite_accounts import Accounts
+from afilsql.outbox.sqlite_conversation import conversation
 from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_receive import receive
 from afilsql.outbox.sqlite_retention import apply_retention
-from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of
+from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, detail_of, item_of, list_rows, stored, time_of
+from afilsql.outbox.sqlite_subscription import subscribe, subscriptions, unsubscribe
 from afilsql.outbox.sqlite_take import Take
-from afilsql.outbox.validate import validate, validate_all, validate_exchange
+from afilsql.outbox.validate import validate, validate_all, validate_exchange, validate_subscription
 
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
-
-_LISTS = {"channels": "chat_channel", "chats": "chat", "messages": "chat_message"}
-_TIMES = ("updated_at", "dated_at", "seen_at", "poll_at")
-_FLAGS = ("sent", "is_new", "is_backlog")
 
 
 def utcnow() -> datetime:
@@ -75,6 +77,9 @@ class SqliteOutbox:
         self._engine = create_engine(url)
         self._clock = clock
         self._monotonic = monotonic
+        self._writing = (
+            threading.Lock()
+        )  # in line here, threads need not ask the file again and again whether it is free
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
@@ -145,6 +150,9 @@ class SqliteOutbox:
                 if limit.tripped:
                     exchange.accounts.trip(limit.account)
             exchange.sweep(on_unknown)
+            if take:
+                exchange.polls.settle()
+                exchange.polls.ask()
             claims: list[Claim] = []
             if take:
                 until = now + timedelta(seconds=lease_seconds)
@@ -165,6 +173,42 @@ class SqliteOutbox:
         self._origin = origin
         return before is not None and abs(origin - before) > CLOCK_STEP
 
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
+        with self._write() as cursor:
+            return receive(cursor, claim, kind, rows, self._clock())
+
+    def subscribe(
+        self,
+        platform: str,
+        platformid: str,
+        destination: str | None = None,
+        *,
+        account: str = "default",
+        every_seconds: int = 30,
+        unread_only: bool = False,
+    ) -> int:
+        validate_subscription(platform, platformid, destination, account=account, every_seconds=every_seconds)
+        key, user = (account, platform, platformid, destination or ""), _user()
+        with self._write() as cursor:
+            now = self._clock()
+            return subscribe(cursor, key, every_seconds=every_seconds, unread_only=unread_only, user=user, now=now)
+
+    def unsubscribe(
+        self, platform: str, platformid: str, destination: str | None = None, *, account: str = "default"
+    ) -> bool:
+        with self._write() as cursor:
+            return unsubscribe(cursor, (account, platform, platformid, destination or ""))
+
+    def subscriptions(self) -> list[Subscription]:
+        with self._cursor() as cursor:
+            return subscriptions(cursor)
+
+    def conversation(
+        self, platform: str, platformid: str, destination: str, *, account: str | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        with self._cursor() as cursor:
+            return conversation(cursor, platform, platformid, destination, account, limit)
+
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:
             cursor.executemany(
@@ -176,14 +220,10 @@ class SqliteOutbox:
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
-            row = cursor.execute("SELECT * FROM outbox WHERE id = ?", (id,)).fetchone()
-            if row is None:
-                raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
-            tries = cursor.execute("SELECT * FROM attempt WHERE id = ? ORDER BY attempt", (id,)).fetchall()
-            answer = cursor.execute("SELECT body FROM response WHERE id = ?", (id,)).fetchone()
-        names = ("attempt", "started_at", "duration_ms", "http_status", "error_code", "detail", "worker")
-        history = [Attempt(**{n: t[n] for n in names} | {"started_at": time_of(t["started_at"])}) for t in tries]
-        return ItemDetail(item_of(row), history, answer["body"] if answer else None)
+            found = detail_of(cursor, id)
+        if found is None:
+            raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
+        return found
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         with self._cursor() as cursor:
@@ -192,36 +232,9 @@ class SqliteOutbox:
             )
             return [item_of(row) for row in found]
 
-    def rows_of(
-        self,
-        kind: str,
-        *,
-        account: str | None = None,
-        platform: str | None = None,
-        platformid: str | None = None,
-        destination: str | None = None,
-        after: int | None = None,
-        latest: bool = False,
-        limit: int = 1000,
-    ) -> list[dict[str, Any]]:
-        a = asked(
-            kind,
-            account=account,
-            platform=platform,
-            platformid=platformid,
-            destination=destination,
-            after=after,
-            latest=latest,
-        )
-        # The index of conversations would read all messages of a channel to find those after an id.
-        by_id = "NOT INDEXED" if after is not None and destination is None else ""
-        sql = f"SELECT * FROM {_LISTS[kind]} {by_id} {a.where} ORDER BY {a.order} LIMIT ?"
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
         with self._cursor() as cursor:
-            rows = [dict(row) for row in cursor.execute(sql, (*a.values, limit))][:: -1 if latest else 1]
-        for row in rows:
-            row |= {c: time_of(row[c]) for c in _TIMES if row.get(c) is not None}
-            row |= {c: bool(row[c]) for c in _FLAGS if row.get(c) is not None}
-        return rows
+            return list_rows(cursor, kind, limit, which)
 
     def requeue(self, ids: Sequence[int]) -> int:
         with self._write() as cursor:
@@ -289,7 +302,7 @@ class SqliteOutbox:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Cursor]:
-        with self._cursor() as cursor:
+        with self._writing, self._cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
                 yield cursor
