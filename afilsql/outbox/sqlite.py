@@ -20,11 +20,9 @@ import sqlalchemy as sa
 
 from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
-from afilsql.outbox.base import conversation_key
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
-    STATUSES,
     Claim,
     Entry,
     Exchanged,
@@ -40,10 +38,11 @@ from afilsql.outbox.records import (
 )
 from afilsql.outbox.sqlite_accounts import Accounts
 from afilsql.outbox.sqlite_conversation import conversation
+from afilsql.outbox.sqlite_enqueue import default_tries, insert
 from afilsql.outbox.sqlite_exchange import Exchange
 from afilsql.outbox.sqlite_receive import receive
 from afilsql.outbox.sqlite_retention import apply_retention
-from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, detail_of, item_of, list_rows, stored, time_of
+from afilsql.outbox.sqlite_rows import claim_of, detail_of, item_of, list_rows, queue_status, stored
 from afilsql.outbox.sqlite_subscription import subscribe, subscriptions, unsubscribe
 from afilsql.outbox.sqlite_take import Take
 from afilsql.outbox.validate import validate, validate_all, validate_exchange, validate_subscription
@@ -91,39 +90,9 @@ class SqliteOutbox:
         return self._insert(checked) if checked else []
 
     def _insert(self, requests: Sequence[Request]) -> list[int]:
-        now, user, ids = self._clock(), _user(), []
+        now, user = self._clock(), _user()
         with self._write() as cursor:
-            max_attempts = _default_tries(cursor)
-            for r in requests:
-                if r.dedup_key is not None:
-                    key = (r.account, r.dedup_key)
-                    found = cursor.execute("SELECT id FROM outbox WHERE account = ? AND dedup_key = ?", key).fetchone()
-                    if found:
-                        ids.append(int(found["id"]))
-                        continue
-                later = r.send_at is not None and r.send_at > now
-                cursor.execute(
-                    "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, "
-                    "type, fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, "
-                    "conversation, created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
-                    (
-                        uuid4().hex,
-                        r.account,
-                        r.method,
-                        *(r.parameters.get(p) for p in PARAMETERS),
-                        r.priority,
-                        "scheduled" if later else "queued",
-                        None if later else 0,
-                        stored(r.send_at if later and r.send_at else now),
-                        r.max_attempts or max_attempts,
-                        r.dedup_key,
-                        conversation_key(r.account, r.parameters),
-                        stored(now),
-                        user,
-                    ),
-                )
-                ids.append(int(cursor.lastrowid or 0))
-        return ids
+            return insert(cursor, requests, now, user)
 
     def exchange(
         self,
@@ -242,7 +211,7 @@ class SqliteOutbox:
                 "UPDATE outbox SET status = 'queued', turn = 0, due_at = ?, max_attempts = attempts + ?, "
                 "completed_at = NULL, error_code = NULL, http_status = NULL, check_at = NULL, lease_id = NULL "
                 "WHERE id = ? AND status IN ('failed', 'uncertain', 'cancelled')",
-                [(stored(self._clock()), _default_tries(cursor), id) for id in dict.fromkeys(ids)],
+                [(stored(self._clock()), default_tries(cursor), id) for id in dict.fromkeys(ids)],
             )
             return max(0, cursor.rowcount)
 
@@ -259,24 +228,8 @@ class SqliteOutbox:
             return apply_retention(cursor, self._clock())
 
     def status(self) -> QueueStatus:
-        now = self._clock()
         with self._cursor() as cursor:
-            found = cursor.execute(
-                "SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status"
-            ).fetchall()
-            held = cursor.execute(
-                "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
-                "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
-            ).fetchall()
-            workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
-        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
-        waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
-        return QueueStatus(
-            counts,
-            max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
-            [(h["name"], h["held_reason"] or "") for h in held],
-            [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
-        )
+            return queue_status(cursor, self._clock())
 
     def close(self) -> None:
         self._engine.dispose()
@@ -310,11 +263,6 @@ class SqliteOutbox:
                 cursor.connection.rollback()
                 raise
             cursor.execute("COMMIT")
-
-
-def _default_tries(cursor: sqlite3.Cursor) -> int:
-    row = cursor.execute("SELECT value FROM setting WHERE name = 'max_attempts'").fetchone()
-    return int(row["value"]) if row else 8
 
 
 def _user() -> str:

@@ -20,7 +20,7 @@ SELECT COALESCE(o.completed_at, o.created_at), o.account, 1, COALESCE(NULLIF(o.m
 FROM outbox o
 WHERE o.conversation = :key AND +o.messageid IS NULL AND o.method IN ('sendmessage', 'sendfile')
     AND o.status <> 'cancelled'
-ORDER BY 1 DESC, row_id IS NULL DESC, COALESCE(row_id, request_id) DESC
+ORDER BY 1 DESC, 8 DESC, 7 DESC
 LIMIT :limit
 """
 
@@ -35,7 +35,7 @@ def conversation(
     for name in accounts:
         values = chat | {"account": name, "key": conversation_key(name, chat), "limit": limit}
         rows += cursor.execute(f"SELECT * FROM ({_ENTRIES})", values).fetchall()
-    rows.sort(key=lambda r: (r["at"], r["row_id"] is None, r["row_id"] or r["request_id"]))
+    rows.sort(key=lambda r: (r["at"], r["row_id"] or 0, r["request_id"] or 0))
     return [
         Entry(
             at=time_of(row["at"]),

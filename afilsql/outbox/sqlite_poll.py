@@ -7,7 +7,8 @@ once, and is gone when it is finished.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -16,13 +17,34 @@ from afilsql.outbox.sqlite_rows import stored, time_of
 
 #: Polls that one exchange makes at most.
 AT_ONCE = 100
+#: Polls of an account that are under way at a time: triggers that take long leave senders free.
+UNDER_WAY = 4
 PRIORITY = 9
 #: Seconds after which a chat that could not be read is asked for again, at least.
 CHAT_AGAIN = 60
 #: Seconds between two looks that a subscription which keeps failing waits at most, unless its own interval is longer.
 LONGEST = 3600
 
-_OPEN = "NOT EXISTS (SELECT 1 FROM account a WHERE a.name = {}.account AND a.held_at IS NOT NULL)"
+_OPEN = (
+    "NOT EXISTS (SELECT 1 FROM account a WHERE a.name = {}.account AND COALESCE(a.held_at, a.tripped_at) IS NOT NULL)"
+)
+
+
+@dataclass(slots=True)
+class _Budget:
+    """Requests that subscriptions may make for one account now: as many as it has tokens, and room."""
+
+    tokens: float
+    room: int
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What is to be asked, by the key of its conversation, and what accounts have left."""
+
+    rows: dict[str, sqlite3.Row]
+    budgets: dict[str, _Budget]
 
 
 class Polls:
@@ -69,8 +91,7 @@ class Polls:
 
     def _succeeded(self, poll: sqlite3.Row) -> None:
         self._cursor.execute(
-            "UPDATE subscription SET failures = 0, error_code = NULL WHERE id = ? AND failures > 0",
-            (poll["subscription"],),
+            "UPDATE subscription SET failures = 0, error_code = NULL WHERE id = ?", (poll["subscription"],)
         )
         if poll["is_own"]:
             self._cursor.execute(
@@ -92,7 +113,8 @@ class Polls:
             )
         elif poll["error_code"] != "CHAT_NOT_FOUND":
             self._cursor.execute(
-                "UPDATE chat SET poll_at = ? WHERE account = ? AND platform = ? AND platformid = ? AND destination = ?",
+                "UPDATE chat SET poll_at = ? WHERE account = ? AND platform = ? AND platformid = ? "
+                "AND destination = ? AND poll_at IS NULL",
                 (
                     self._later(max(CHAT_AGAIN, every)),
                     *(poll[c] for c in ("account", "platform", "platformid", "destination")),
@@ -107,24 +129,14 @@ class Polls:
 
     def ask(self) -> None:
         """Make requests of what is due, within each account's budget."""
-        chosen: dict[str, sqlite3.Row] = {}
-        budgets: dict[str, _Budget] = {}
-        for row in self._due():
-            account = row["account"]
-            if account not in budgets:
-                budgets[account] = self._budget(account)
-            budget = budgets[account]
-            key = conversation_key(account, dict(row)) + "\x1finbound"
-            if budget.tokens < 1 or key in chosen or self._is_under_way(key):
-                continue
-            budget.tokens -= 1
-            budget.used = True
-            chosen[key] = row
-            if len(chosen) == AT_ONCE:
-                break
-        for key, row in chosen.items():
+        choice = _Choice({}, {})
+        for row in self._due_subscriptions():
+            self._choose(choice, row)
+        if self._any_due_chat():
+            self._choose_chats(choice)
+        for key, row in choice.rows.items():
             self._make(key, row)
-        for name, budget in budgets.items():
+        for name, budget in choice.budgets.items():
             if budget.used:
                 self._cursor.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
                 self._cursor.execute(
@@ -132,21 +144,50 @@ class Polls:
                     (budget.tokens, self._now, name),
                 )
 
-    def _due(self) -> Iterator[sqlite3.Row]:
-        """Yield what is due: subscriptions, then chats of subscribed channels, those that wait longest first."""
-        yield from self._cursor.execute(
-            "SELECT id, account, platform, platformid, destination, unread_only, every_seconds, created_by, "
-            "0 AS is_chat FROM subscription WHERE due_at <= ? ORDER BY due_at, id",
-            (self._now,),
+    def _due_subscriptions(self) -> list[sqlite3.Row]:
+        return self._cursor.execute(
+            "SELECT *, 0 AS is_chat FROM subscription WHERE due_at <= ? ORDER BY due_at, id", (self._now,)
         ).fetchall()
-        # CROSS JOIN: the chats that wait come first, by their index; there may be many others.
-        yield from self._cursor.execute(
-            "SELECT s.id, c.account, c.platform, c.platformid, c.destination, s.unread_only, s.every_seconds, "
-            "s.created_by, 1 AS is_chat FROM chat c CROSS JOIN subscription s ON s.account = c.account "
-            "AND s.platform = c.platform AND s.platformid = c.platformid AND s.destination = '' "
-            "WHERE c.poll_at <= ? ORDER BY c.poll_at",
-            (self._now,),
-        ).fetchall()
+
+    def _any_due_chat(self) -> bool:
+        found = self._cursor.execute("SELECT 1 FROM chat WHERE poll_at <= ? LIMIT 1", (self._now,))
+        return found.fetchone() is not None
+
+    def _choose_chats(self, choice: _Choice) -> None:
+        """Choose among the chats of subscribed channels, those that wait longest first; many may wait."""
+        channels = self._cursor.execute("SELECT DISTINCT account FROM subscription WHERE destination = ''").fetchall()
+        accounts = {row["account"] for row in channels}
+        with closing(self._cursor.connection.cursor()) as chats:
+            chats.row_factory = sqlite3.Row
+            # CROSS JOIN: the chats that wait come first, by their index.
+            chats.execute(
+                "SELECT s.id, c.account, c.platform, c.platformid, c.destination, s.unread_only, s.every_seconds, "
+                "s.created_by, 1 AS is_chat FROM chat c CROSS JOIN subscription s ON s.account = c.account "
+                "AND s.platform = c.platform AND s.platformid = c.platformid AND s.destination = '' "
+                "WHERE c.poll_at <= ? AND c.destination <> '' ORDER BY c.poll_at",
+                (self._now,),
+            )
+            for row in chats:
+                if not self._choose(choice, row):
+                    accounts.discard(row["account"])
+                if not accounts or len(choice.rows) == AT_ONCE:
+                    return
+
+    def _choose(self, choice: _Choice, row: sqlite3.Row) -> bool:
+        """Choose what is due, unless its last poll is not finished; return False when its account may ask no more."""
+        account = row["account"]
+        if account not in choice.budgets:
+            choice.budgets[account] = self._budget(account)
+        budget = choice.budgets[account]
+        if budget.tokens < 1 or budget.room < 1:
+            return False
+        key = conversation_key(account, dict(row)) + "\x1finbound"
+        if len(choice.rows) < AT_ONCE and key not in choice.rows and not self._is_under_way(key):
+            choice.rows[key] = row
+            budget.tokens -= 1
+            budget.room -= 1
+            budget.used = True
+        return True
 
     def _budget(self, account: str) -> _Budget:
         """Return the requests that subscriptions may make for an account now; none for one that is closed."""
@@ -154,15 +195,22 @@ class Polls:
         a_minute = float(setting["value"]) if setting else 60.0
         row = self._cursor.execute("SELECT * FROM account WHERE name = ?", (account,)).fetchone()
         if not a_minute or (row is not None and (row["held_at"] or row["tripped_at"])):
-            return _Budget(0.0)
+            return _Budget(0.0, 0)
+        under_way = self._cursor.execute(
+            "SELECT COUNT(*) AS n FROM outbox WHERE subscription_id IS NOT NULL AND completed_at IS NULL "
+            "AND account = ?",
+            (account,),
+        ).fetchone()
+        room = max(0, UNDER_WAY - int(under_way["n"]))
         burst = max(1.0, a_minute / 4)
         if row is None or row["poll_tokens"] is None or row["poll_tokens_at"] is None:
-            return _Budget(burst)
+            return _Budget(burst, room)
         elapsed = max(0.0, (self._time - time_of(row["poll_tokens_at"])).total_seconds())
-        return _Budget(min(burst, row["poll_tokens"] + elapsed * a_minute / 60))
+        return _Budget(min(burst, row["poll_tokens"] + elapsed * a_minute / 60), room)
 
     def _is_under_way(self, key: str) -> bool:
-        found = self._cursor.execute("SELECT 1 FROM outbox WHERE conversation = ? AND turn IS NOT NULL LIMIT 1", (key,))
+        """True until the last poll of this kind has gone: one that has just ended may put off the next."""
+        found = self._cursor.execute("SELECT 1 FROM outbox WHERE conversation = ? LIMIT 1", (key,))
         return found.fetchone() is not None
 
     def _make(self, key: str, row: sqlite3.Row) -> None:
@@ -210,11 +258,3 @@ class Polls:
 
     def _later(self, seconds: float) -> str:
         return stored(self._time + timedelta(seconds=seconds))
-
-
-class _Budget:
-    """Requests that subscriptions may make for one account now."""
-
-    def __init__(self, tokens: float) -> None:
-        self.tokens = tokens
-        self.used = False

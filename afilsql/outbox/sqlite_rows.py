@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from afilsql.outbox.lists import Which, asked
-from afilsql.outbox.records import Attempt, Check, Claim, Item, ItemDetail, Known
+from afilsql.outbox.records import STATUSES, Attempt, Check, Claim, Item, ItemDetail, Known, QueueStatus, Status
 
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 _LISTS = {"channels": "chat_channel", "chats": "chat", "messages": "chat_message"}
@@ -109,3 +109,21 @@ def list_rows(cursor: sqlite3.Cursor, kind: str, limit: int, which: Which) -> li
         row |= {name: time_of(row[name]) for name in _TIMES if row.get(name) is not None}
         row |= {name: bool(row[name]) for name in _FLAGS if row.get(name) is not None}
     return rows
+
+
+def queue_status(cursor: sqlite3.Cursor, now: datetime) -> QueueStatus:
+    """Return the queue at a glance."""
+    found = cursor.execute("SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status").fetchall()
+    held = cursor.execute(
+        "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
+        "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
+    ).fetchall()
+    workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
+    counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
+    waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
+    return QueueStatus(
+        counts,
+        max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
+        [(h["name"], h["held_reason"] or "") for h in held],
+        [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
+    )

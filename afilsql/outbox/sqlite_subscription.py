@@ -9,6 +9,7 @@ from afilsql.outbox.records import Subscription
 from afilsql.outbox.sqlite_rows import stored, time_of
 
 Key = tuple[str, str, str, str]
+_FIND = "SELECT id FROM subscription WHERE account = ? AND platform = ? AND platformid = ? AND destination = ?"
 
 
 def subscribe(
@@ -23,12 +24,12 @@ def subscribe(
         "every_seconds = excluded.every_seconds, unread_only = excluded.unread_only, due_at = excluded.due_at",
         (*key, every_seconds, unread_only, time, time, user),
     )
-    return int(_find(cursor, key)["id"])
+    return int(cursor.execute(_FIND, key).fetchone()["id"])
 
 
 def unsubscribe(cursor: sqlite3.Cursor, key: Key) -> bool:
     """Delete a subscription and what it was about to ask; return False when there is none."""
-    found = _find(cursor, key)
+    found = cursor.execute(_FIND, key).fetchone()
     if found is None:
         return False
     cursor.execute("DELETE FROM subscription WHERE id = ?", (found["id"],))
@@ -63,10 +64,3 @@ def subscriptions(cursor: sqlite3.Cursor) -> list[Subscription]:
         )
         for row in rows
     ]
-
-
-def _find(cursor: sqlite3.Cursor, key: Key) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = cursor.execute(
-        "SELECT id FROM subscription WHERE account = ? AND platform = ? AND platformid = ? AND destination = ?", key
-    ).fetchone()
-    return found
