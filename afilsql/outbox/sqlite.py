@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, Unpack
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
     Claim,
     Entry,
@@ -200,9 +201,9 @@ class SqliteOutbox:
             )
             return [item_of(row) for row in found]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
         with self._cursor() as cursor:
-            return list_rows(cursor, kind, account, limit)
+            return list_rows(cursor, kind, limit, which)
 
     def requeue(self, ids: Sequence[int]) -> int:
         with self._write() as cursor:
