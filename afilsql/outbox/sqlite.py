@@ -12,16 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.base import conversation_key
+from afilsql.outbox.callers import connection_of
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import (
     STATUSES,
+    Account,
     Attempt,
     Claim,
     Exchanged,
@@ -35,11 +36,16 @@ from afilsql.outbox.records import (
     Status,
 )
 from afilsql.outbox.sqlite_accounts import Accounts
+from afilsql.outbox.sqlite_enqueue import default_tries, insert, within
 from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_known import announce, forget, known
 from afilsql.outbox.sqlite_retention import apply_retention
-from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of
+from afilsql.outbox.sqlite_rows import claim_of, item_of, stored, time_of
 from afilsql.outbox.sqlite_take import Take
 from afilsql.outbox.validate import validate, validate_all, validate_exchange
+
+if TYPE_CHECKING:
+    from afilsql.outbox.callers import CallersConnection
 
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
@@ -79,47 +85,19 @@ class SqliteOutbox:
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
-    def enqueue(self, request: Request) -> int:
-        return self._insert([validate(request, allow_private_urls=self._allow_private_urls)])[0]
+    def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
+        return self._insert([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
 
-    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
+    def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
-        return self._insert(checked) if checked else []
+        return self._insert(checked, connection) if checked else []
 
-    def _insert(self, requests: Sequence[Request]) -> list[int]:
-        now, user, ids = self._clock(), _user(), []
-        with self._write() as cursor:
-            max_attempts = _default_tries(cursor)
-            for r in requests:
-                if r.dedup_key is not None:
-                    key = (r.account, r.dedup_key)
-                    found = cursor.execute("SELECT id FROM outbox WHERE account = ? AND dedup_key = ?", key).fetchone()
-                    if found:
-                        ids.append(int(found["id"]))
-                        continue
-                later = r.send_at is not None and r.send_at > now
-                cursor.execute(
-                    "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, "
-                    "type, fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, "
-                    "conversation, created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
-                    (
-                        uuid4().hex,
-                        r.account,
-                        r.method,
-                        *(r.parameters.get(p) for p in PARAMETERS),
-                        r.priority,
-                        "scheduled" if later else "queued",
-                        None if later else 0,
-                        stored(r.send_at if later and r.send_at else now),
-                        r.max_attempts or max_attempts,
-                        r.dedup_key,
-                        conversation_key(r.account, r.parameters),
-                        stored(now),
-                        user,
-                    ),
-                )
-                ids.append(int(cursor.lastrowid or 0))
-        return ids
+    def _insert(self, requests: Sequence[Request], connection: CallersConnection | None) -> list[int]:
+        if connection is None:
+            with self._write() as cursor:
+                return insert(cursor.execute, requests, user=_user(), now=self._clock())
+        with translated(), within(connection_of(connection, "sqlite")) as run:
+            return insert(run, requests, user=_user(), now=self._clock())
 
     def exchange(
         self,
@@ -214,7 +192,7 @@ class SqliteOutbox:
                 "UPDATE outbox SET status = 'queued', turn = 0, due_at = ?, max_attempts = attempts + ?, "
                 "completed_at = NULL, error_code = NULL, http_status = NULL, check_at = NULL, lease_id = NULL "
                 "WHERE id = ? AND status IN ('failed', 'uncertain', 'cancelled')",
-                [(stored(self._clock()), _default_tries(cursor), id) for id in dict.fromkeys(ids)],
+                [(stored(self._clock()), default_tries(cursor.execute), id) for id in dict.fromkeys(ids)],
             )
             return max(0, cursor.rowcount)
 
@@ -225,6 +203,14 @@ class SqliteOutbox:
     def release_account(self, account: str) -> bool:
         with self._write() as cursor:
             return Accounts(cursor, "", self._clock()).release(account)
+
+    def announce(self, accounts: Sequence[Account]) -> None:
+        with self._write() as cursor:
+            announce(cursor.execute, accounts, self._clock())
+
+    def forget_account(self, account: str) -> bool:
+        with self._write() as cursor:
+            return forget(cursor.execute, account, _user(), self._clock())
 
     def apply_retention(self) -> bool:
         with self._write() as cursor:
@@ -241,6 +227,7 @@ class SqliteOutbox:
                 "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
             ).fetchall()
             workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
+            accounts = known(cursor.execute)
         counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
         waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
         return QueueStatus(
@@ -248,6 +235,7 @@ class SqliteOutbox:
             max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
             [(h["name"], h["held_reason"] or "") for h in held],
             [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
+            accounts,
         )
 
     def close(self) -> None:
@@ -282,11 +270,6 @@ class SqliteOutbox:
                 cursor.connection.rollback()
                 raise
             cursor.execute("COMMIT")
-
-
-def _default_tries(cursor: sqlite3.Cursor) -> int:
-    row = cursor.execute("SELECT value FROM setting WHERE name = 'max_attempts'").fetchone()
-    return int(row["value"]) if row else 8
 
 
 def _user() -> str:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from afilsql.api.methods import ListKind
 from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.outbox.callers import connection_of
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import (
-    STATUSES,
+    Account,
     Attempt,
     Claim,
     Entry,
@@ -33,6 +34,7 @@ from afilsql.outbox.records import (
     Subscription,
 )
 from afilsql.outbox.sqlserver_rows import (
+    account_fields,
     check_of,
     claim_of,
     entry_of,
@@ -42,15 +44,23 @@ from afilsql.outbox.sqlserver_rows import (
     received_fields,
     request_fields,
     result_fields,
+    status_of,
     subscription_of,
     utc,
 )
 from afilsql.outbox.validate import validate, validate_all
 
+if TYPE_CHECKING:
+    from afilsql.outbox.callers import CallersConnection
+
 _ITEM = (
     "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
     "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
     "messageid, delivery_status"
+)
+#: On a caller's connection, whichever driver it has.
+_SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
+    sa.bindparam("messages", type_=sa.UnicodeText())
 )
 _LISTS = {
     "channels": ("chat_channels", "platform, platformid"),
@@ -72,17 +82,22 @@ class SqlServerOutbox:
         self._allow_private_urls = allow_private_urls
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
-    def enqueue(self, request: Request) -> int:
-        return self._send([validate(request, allow_private_urls=self._allow_private_urls)])[0]
+    def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
+        return self._send([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
 
-    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
+    def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
-        return self._send(checked) if checked else []
+        return self._send(checked, connection) if checked else []
 
-    def _send(self, requests: Sequence[Request]) -> list[int]:
-        with self._cursor() as cursor:
-            cursor.execute("EXEC afil.send_messages @messages = ?", (json_of([request_fields(r) for r in requests]),))
-            return [int(row.id) for row in cursor.fetchall()]
+    def _send(self, requests: Sequence[Request], connection: CallersConnection | None) -> list[int]:
+        messages = json_of([request_fields(r) for r in requests])
+        if connection is None:
+            with self._cursor() as cursor:
+                cursor.execute("EXEC afil.send_messages @messages = ?", (messages,))
+                return [int(row.id) for row in cursor.fetchall()]
+        with translated():
+            found = connection_of(connection, "mssql").execute(_SEND, {"messages": messages})
+            return [int(row.id) for row in found.all()]
 
     def exchange(
         self,
@@ -218,6 +233,18 @@ class SqlServerOutbox:
     def release_account(self, account: str) -> bool:
         return bool(self._scalar("EXEC afil.release_account @account = ?", account))
 
+    def announce(self, accounts: Sequence[Account]) -> None:
+        with self._cursor() as cursor:
+            cursor.execute("EXEC afil.announce @accounts = ?", (json_of([account_fields(a) for a in accounts]),))
+
+    def forget_account(self, account: str) -> bool:
+        try:
+            with self._cursor() as cursor:
+                cursor.execute("EXEC afil.forget_account @account = ?", (account,))
+        except RequestNotFound:
+            return False
+        return True
+
     def apply_retention(self) -> bool:
         return bool(self._row("EXEC afil.apply_retention").more)
 
@@ -227,12 +254,8 @@ class SqlServerOutbox:
             now = cursor.execute("SELECT SYSUTCDATETIME()").fetchone()[0]
             held = cursor.execute("SELECT name, held_reason FROM afil.held_accounts ORDER BY name").fetchall()
             workers = cursor.execute("SELECT name, seen_at FROM afil.workers ORDER BY seen_at DESC").fetchall()
-        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r.status: r.items for r in found}
-        waiting = [r.oldest_due_at for r in found if r.status in ("queued", "sending")]
-        oldest = max(0.0, (now - min(waiting)).total_seconds()) if waiting else None
-        return QueueStatus(
-            counts, oldest, [(h[0], h[1] or "") for h in held], [(w[0], (now - w[1]).total_seconds()) for w in workers]
-        )
+            known = cursor.execute("SELECT name, platforms FROM afil.known_accounts ORDER BY name").fetchall()
+        return status_of(found, now, held, workers, known)
 
     def close(self) -> None:
         self._engine.dispose()

@@ -1,0 +1,72 @@
+"""The accounts that workers know, in the embedded database.
+
+The twin of sql/functions/account_check.sql, sql/procedures/announce.sql and forget_account.sql.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from afilsql.outbox.records import Account
+from afilsql.outbox.sqlite_rows import stored
+
+#: Of the known accounts a refusal names so many.
+_NAMED = 10
+
+
+class Run(Protocol):
+    """Runs one statement and returns its cursor: `execute` of a cursor, or of a caller's connection."""
+
+    def __call__(self, sql: str, values: tuple[object, ...] = (), /) -> Any: ...
+
+
+def fault(run: Run, account: str, platform: str | None) -> str | None:
+    """Return what is wrong with an account and a platform of it; None when nothing is, or no account is known."""
+    found = run("SELECT platforms FROM account WHERE name = ? AND announced_at IS NOT NULL", (account,)).fetchone()
+    if found is None:
+        sql = "SELECT name FROM account WHERE announced_at IS NOT NULL ORDER BY name LIMIT ?"
+        names = [row[0] for row in run(sql, (_NAMED + 1,)).fetchall()]
+        if not names:
+            return None
+        if len(names) > _NAMED:
+            names[_NAMED] = "…"
+        return (
+            f"@account '{account}' is not known to any worker (known: {', '.join(names)}): correct it, or add it to "
+            "the worker's settings and start the worker"
+        )
+    if platform is None or found[0] is None or platform in found[0].split(","):
+        return None
+    return (
+        f"@platform '{platform}' is not one of the account '{account}', which has {found[0]}: use another account, or "
+        "add it to this one's platforms in the worker's settings and start the worker"
+    )
+
+
+def announce(run: Run, accounts: Sequence[Account], now: datetime) -> None:
+    """Make accounts known; what else their rows hold stays."""
+    for account in accounts:
+        run(
+            "INSERT INTO account (name, announced_at, platforms) VALUES (?, ?, ?) ON CONFLICT (name) "
+            "DO UPDATE SET announced_at = excluded.announced_at, platforms = excluded.platforms",
+            (account.name, stored(now), ",".join(account.platforms) or None),
+        )
+
+
+def forget(run: Run, account: str, user: str, now: datetime) -> bool:
+    """Have requests of an account refused; return False when it was not known."""
+    sql = "UPDATE account SET announced_at = NULL, platforms = NULL WHERE name = ? AND announced_at IS NOT NULL"
+    if not run(sql, (account,)).rowcount:
+        return False
+    run(
+        "INSERT INTO event_log (logged_at, event, detail) VALUES (?, 'account_forgotten', ?)",
+        (stored(now), f"{account} ({user})"[:1000]),
+    )
+    return True
+
+
+def known(run: Run) -> list[Account]:
+    """Return the accounts by name."""
+    rows = run("SELECT name, platforms FROM account WHERE announced_at IS NOT NULL ORDER BY name").fetchall()
+    return [Account(name, tuple(platforms.split(",")) if platforms else ()) for name, platforms in rows]
