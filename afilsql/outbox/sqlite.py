@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.api.methods import ListKind
+from afilsql.errors import RequestNotFound
 from afilsql.outbox.callers import connection_of
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import (
-    STATUSES,
     Account,
-    Attempt,
     Claim,
+    Entry,
     Exchanged,
     Item,
     ItemDetail,
@@ -34,27 +36,25 @@ from afilsql.outbox.records import (
     Request,
     Result,
     Status,
+    Subscription,
 )
 from afilsql.outbox.sqlite_accounts import Accounts
+from afilsql.outbox.sqlite_conversation import conversation
 from afilsql.outbox.sqlite_enqueue import default_tries, insert, within
 from afilsql.outbox.sqlite_exchange import Exchange
-from afilsql.outbox.sqlite_known import announce, forget, known
+from afilsql.outbox.sqlite_known import announce, forget, known, refuse_unknown
+from afilsql.outbox.sqlite_receive import receive
 from afilsql.outbox.sqlite_retention import apply_retention
-from afilsql.outbox.sqlite_rows import claim_of, item_of, stored, time_of
+from afilsql.outbox.sqlite_rows import claim_of, detail_of, item_of, list_rows, queue_status, stored
+from afilsql.outbox.sqlite_subscription import subscribe, subscriptions, unsubscribe
 from afilsql.outbox.sqlite_take import Take
-from afilsql.outbox.validate import validate, validate_all, validate_exchange
+from afilsql.outbox.validate import validate, validate_all, validate_exchange, validate_subscription
 
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
 
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
-
-_LISTS = {
-    "channels": ("chat_channel", "platform, platformid"),
-    "chats": ("chat", "platform, platformid, destination"),
-    "messages": ("chat_message", "id"),
-}
 
 
 def utcnow() -> datetime:
@@ -82,6 +82,9 @@ class SqliteOutbox:
         self._engine = create_engine(url)
         self._clock = clock
         self._monotonic = monotonic
+        self._writing = (
+            threading.Lock()
+        )  # in line here, threads need not ask the file again and again whether it is free
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
@@ -124,6 +127,9 @@ class SqliteOutbox:
                 if limit.tripped:
                     exchange.accounts.trip(limit.account)
             exchange.sweep(on_unknown)
+            if take:
+                exchange.polls.settle()
+                exchange.polls.ask()
             claims: list[Claim] = []
             if take:
                 until = now + timedelta(seconds=lease_seconds)
@@ -144,6 +150,43 @@ class SqliteOutbox:
         self._origin = origin
         return before is not None and abs(origin - before) > CLOCK_STEP
 
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
+        with self._write() as cursor:
+            return receive(cursor, claim, kind, rows, self._clock())
+
+    def subscribe(
+        self,
+        platform: str,
+        platformid: str,
+        destination: str | None = None,
+        *,
+        account: str = "default",
+        every_seconds: int = 30,
+        unread_only: bool = False,
+    ) -> int:
+        validate_subscription(platform, platformid, destination, account=account, every_seconds=every_seconds)
+        key, user = (account, platform, platformid, destination or ""), _user()
+        with self._write() as cursor:
+            refuse_unknown(cursor.execute, account, platform)
+            now = self._clock()
+            return subscribe(cursor, key, every_seconds=every_seconds, unread_only=unread_only, user=user, now=now)
+
+    def unsubscribe(
+        self, platform: str, platformid: str, destination: str | None = None, *, account: str = "default"
+    ) -> bool:
+        with self._write() as cursor:
+            return unsubscribe(cursor, (account, platform, platformid, destination or ""))
+
+    def subscriptions(self) -> list[Subscription]:
+        with self._cursor() as cursor:
+            return subscriptions(cursor)
+
+    def conversation(
+        self, platform: str, platformid: str, destination: str, *, account: str | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        with self._cursor() as cursor:
+            return conversation(cursor, platform, platformid, destination, account, limit)
+
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:
             cursor.executemany(
@@ -155,14 +198,10 @@ class SqliteOutbox:
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
-            row = cursor.execute("SELECT * FROM outbox WHERE id = ?", (id,)).fetchone()
-            if row is None:
-                raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
-            tries = cursor.execute("SELECT * FROM attempt WHERE id = ? ORDER BY attempt", (id,)).fetchall()
-            answer = cursor.execute("SELECT body FROM response WHERE id = ?", (id,)).fetchone()
-        names = ("attempt", "started_at", "duration_ms", "http_status", "error_code", "detail", "worker")
-        history = [Attempt(**{n: t[n] for n in names} | {"started_at": time_of(t["started_at"])}) for t in tries]
-        return ItemDetail(item_of(row), history, answer["body"] if answer else None)
+            found = detail_of(cursor, id)
+        if found is None:
+            raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
+        return found
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         with self._cursor() as cursor:
@@ -172,19 +211,8 @@ class SqliteOutbox:
             return [item_of(row) for row in found]
 
     def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in _LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-        table, order = _LISTS[kind]
-        sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"
         with self._cursor() as cursor:
-            rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
-        for row in rows:
-            row["updated_at"] = time_of(row["updated_at"])
-            if row.get("dated_at") is not None:
-                row["dated_at"] = time_of(row["dated_at"])
-            if row.get("sent") is not None:
-                row["sent"] = bool(row["sent"])
-        return rows
+            return list_rows(cursor, kind, account, limit)
 
     def requeue(self, ids: Sequence[int]) -> int:
         with self._write() as cursor:
@@ -217,26 +245,8 @@ class SqliteOutbox:
             return apply_retention(cursor, self._clock())
 
     def status(self) -> QueueStatus:
-        now = self._clock()
         with self._cursor() as cursor:
-            found = cursor.execute(
-                "SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status"
-            ).fetchall()
-            held = cursor.execute(
-                "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
-                "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
-            ).fetchall()
-            workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
-            accounts = known(cursor.execute)
-        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
-        waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
-        return QueueStatus(
-            counts,
-            max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
-            [(h["name"], h["held_reason"] or "") for h in held],
-            [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
-            accounts,
-        )
+            return replace(queue_status(cursor, self._clock()), accounts=known(cursor.execute))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -262,7 +272,7 @@ class SqliteOutbox:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Cursor]:
-        with self._cursor() as cursor:
+        with self._writing, self._cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
                 yield cursor

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from afilsql.errors import InvalidParameter
 from afilsql.outbox.records import Account
 from afilsql.outbox.sqlite_rows import stored
 
@@ -42,6 +43,12 @@ def fault(run: Run, account: str, platform: str | None) -> str | None:
         f"@platform '{platform}' is not one of the account '{account}', which has {found[0]}: use another account, or "
         "add it to this one's platforms in the worker's settings and start the worker"
     )
+
+
+def refuse_unknown(run: Run, account: str, platform: str | None) -> None:
+    """Raise InvalidParameter for an account that no worker knows, or a platform it may not use."""
+    if why := fault(run, account, platform):
+        raise InvalidParameter(why)
 
 
 def announce(run: Run, accounts: Sequence[Account], now: datetime) -> None:
