@@ -10,7 +10,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -48,23 +48,18 @@ class Answer:
 
 
 class Mask:
-    """Masks every spelling of a secret in a text: plain, in a URL, JSON, HTML and base64.
+    """Masks every spelling of secrets in a text: plain, in a URL, JSON, HTML and base64.
 
     Args:
-        secret: What must not be seen; "" masks nothing.
+        secrets: What must not be seen; "" masks nothing.
     """
 
-    def __init__(self, secret: str) -> None:
-        # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
-        plain = (secret, html.escape(secret))
-        escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
-        spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
-        spellings |= {s.replace("/", "\\/") for s in escaped} | _in_base64(secret.encode())
-        longest_first = sorted(spellings, key=len, reverse=True)
-        alone = len(secret) < LONG_SECRET
-        pattern = "|".join(_alone(s) if alone else re.escape(s) for s in longest_first)
-        self._pattern = re.compile(pattern, re.IGNORECASE) if secret else None
-        self._reach = len(longest_first[0])
+    def __init__(self, *secrets: str) -> None:
+        patterns = [(len(spelled), pattern) for secret in secrets if secret for spelled, pattern in _patterns(secret)]
+        # The longest first: it may begin with another one.
+        patterns.sort(key=lambda found: found[0], reverse=True)
+        self._pattern = re.compile("|".join(p for _, p in patterns), re.IGNORECASE) if patterns else None
+        self._reach = patterns[0][0] if patterns else 0
 
     def __call__(self, text: str) -> str:
         """Return the text with each spelling replaced by ***."""
@@ -77,6 +72,18 @@ class Mask:
         # A spelling cut in two at the end would not be recognized, so what could be half of one goes.
         masked = self(text[: limit + self._reach])
         return masked[: max(0, min(limit, len(masked) - self._reach))]
+
+
+def _patterns(secret: str) -> Iterator[tuple[str, str]]:
+    """Yield each spelling of a secret with the pattern that finds it."""
+    # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
+    plain = (secret, html.escape(secret))
+    escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
+    spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
+    spellings |= {s.replace("/", "\\/") for s in escaped} | _in_base64(secret.encode())
+    alone = len(secret) < LONG_SECRET
+    for spelled in spellings:
+        yield spelled, _alone(spelled) if alone else re.escape(spelled)
 
 
 def _alone(spelling: str) -> str:

@@ -17,6 +17,8 @@ from afilsql.outbox.sqlite_rows import stored, time_of
 
 #: Polls that one exchange makes at most.
 AT_ONCE = 100
+#: Polls of an account that are under way at a time: triggers that take long leave senders free.
+UNDER_WAY = 4
 PRIORITY = 9
 #: Seconds after which a chat that could not be read is asked for again, at least.
 CHAT_AGAIN = 60
@@ -30,9 +32,10 @@ _OPEN = (
 
 @dataclass(slots=True)
 class _Budget:
-    """Requests that subscriptions may make for one account now."""
+    """Requests that subscriptions may make for one account now: as many as it has tokens, and room."""
 
     tokens: float
+    room: int
     used: bool = False
 
 
@@ -88,10 +91,13 @@ class Polls:
 
     def _succeeded(self, poll: sqlite3.Row) -> None:
         self._cursor.execute(
-            "UPDATE subscription SET last_at = ?, first_at = CASE WHEN ? THEN COALESCE(first_at, ?) ELSE first_at END, "
-            "failures = 0, error_code = NULL WHERE id = ?",
-            (self._now, poll["is_own"], self._now, poll["subscription"]),
+            "UPDATE subscription SET failures = 0, error_code = NULL WHERE id = ?", (poll["subscription"],)
         )
+        if poll["is_own"]:
+            self._cursor.execute(
+                "UPDATE subscription SET last_at = ?, first_at = COALESCE(first_at, ?) WHERE id = ?",
+                (self._now, self._now, poll["subscription"]),
+            )
 
     def _failed(self, poll: sqlite3.Row, failures: int) -> None:
         """Note a failure: what failed is asked for later and later."""
@@ -173,12 +179,13 @@ class Polls:
         if account not in choice.budgets:
             choice.budgets[account] = self._budget(account)
         budget = choice.budgets[account]
-        if budget.tokens < 1:
+        if budget.tokens < 1 or budget.room < 1:
             return False
         key = conversation_key(account, dict(row)) + "\x1finbound"
         if len(choice.rows) < AT_ONCE and key not in choice.rows and not self._is_under_way(key):
             choice.rows[key] = row
             budget.tokens -= 1
+            budget.room -= 1
             budget.used = True
         return True
 
@@ -188,15 +195,22 @@ class Polls:
         a_minute = float(setting["value"]) if setting else 60.0
         row = self._cursor.execute("SELECT * FROM account WHERE name = ?", (account,)).fetchone()
         if not a_minute or (row is not None and (row["held_at"] or row["tripped_at"])):
-            return _Budget(0.0)
+            return _Budget(0.0, 0)
+        under_way = self._cursor.execute(
+            "SELECT COUNT(*) AS n FROM outbox WHERE subscription_id IS NOT NULL AND completed_at IS NULL "
+            "AND account = ?",
+            (account,),
+        ).fetchone()
+        room = max(0, UNDER_WAY - int(under_way["n"]))
         burst = max(1.0, a_minute / 4)
         if row is None or row["poll_tokens"] is None or row["poll_tokens_at"] is None:
-            return _Budget(burst)
+            return _Budget(burst, room)
         elapsed = max(0.0, (self._time - time_of(row["poll_tokens_at"])).total_seconds())
-        return _Budget(min(burst, row["poll_tokens"] + elapsed * a_minute / 60))
+        return _Budget(min(burst, row["poll_tokens"] + elapsed * a_minute / 60), room)
 
     def _is_under_way(self, key: str) -> bool:
-        found = self._cursor.execute("SELECT 1 FROM outbox WHERE conversation = ? AND turn IS NOT NULL LIMIT 1", (key,))
+        """True until the last poll of this kind has gone: one that has just ended may put off the next."""
+        found = self._cursor.execute("SELECT 1 FROM outbox WHERE conversation = ? LIMIT 1", (key,))
         return found.fetchone() is not None
 
     def _make(self, key: str, row: sqlite3.Row) -> None:

@@ -6,6 +6,7 @@ Connections are in autocommit, since each procedure owns its transaction. Reads 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
@@ -69,6 +70,10 @@ _LISTS = {
 }
 
 
+#: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
+RECEIVING = 4
+
+
 class SqlServerOutbox:
     """Outbox on SQL Server, Azure SQL Database or Babelfish.
 
@@ -80,6 +85,7 @@ class SqlServerOutbox:
     def __init__(self, url: str, *, allow_private_urls: bool = False) -> None:
         self._engine = create_engine(url, autocommit=True)
         self._allow_private_urls = allow_private_urls
+        self._receiving = threading.BoundedSemaphore(RECEIVING)
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
@@ -151,7 +157,8 @@ class SqlServerOutbox:
     def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
         sql = "EXEC afil.receive @id = ?, @lease_id = ?, @attempt = ?, @list = ?, @rows = ?"
         body = json_of([received_fields(row) for row in rows])
-        return bool(self._scalar(sql, claim.id, str(claim.lease_id), claim.attempt, kind, body))
+        with self._receiving:
+            return bool(self._scalar(sql, claim.id, str(claim.lease_id), claim.attempt, kind, body))
 
     def subscribe(
         self,

@@ -2,11 +2,12 @@ SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
 What subscriptions ask for becomes requests (polls), and finished polls go. Part of afil.exchange, inside its transaction
-and lock.
+and lock. A poll that this very exchange finished goes with the next: should the answer be lost, the worker hands in its
+result again, and it is known.
 
 A poll is a row of the outbox like any other: leased, retried, held with its account. It has the lowest priority and a
-conversation of its own, so it holds up no send; one of a conversation is under way at a time; an account's polls keep to
-inbound_per_minute, a quarter of a minute's at once. A failed one is tried again later: a subscription's own list after
+conversation of its own, so it holds up no send; one of a conversation and four of an account are under way at a time, so
+that triggers that take long leave senders free; an account's polls keep to inbound_per_minute. A failed one is tried again later: a subscription's own list after
 twice its interval, then four times, up to an hour; a chat's messages after a minute.
 
 EXEC afil.exchange_poll @now = '2026-01-01';
@@ -31,7 +32,8 @@ BEGIN
     );
     DECLARE @account TABLE (
         name NVARCHAR(128) NOT NULL PRIMARY KEY,
-        tokens FLOAT NOT NULL
+        tokens FLOAT NOT NULL,
+        room INT NOT NULL
     );
     DECLARE @due TABLE (
         n INT NOT NULL IDENTITY PRIMARY KEY,
@@ -53,7 +55,7 @@ BEGIN
         COALESCE(o.destination, N'')
     FROM afil.subscription AS s
     INNER JOIN afil.outbox AS o ON o.subscription_id = s.id
-    WHERE o.subscription_id IS NOT NULL AND o.completed_at IS NOT NULL
+    WHERE o.subscription_id IS NOT NULL AND o.completed_at IS NOT NULL AND o.completed_at < @now
     ORDER BY o.id;
     IF EXISTS (SELECT 1 FROM @ended)
     BEGIN
@@ -80,7 +82,7 @@ BEGIN
             );
         UPDATE s
         SET
-            last_at = CASE WHEN v.last_is_sent = 1 THEN @now ELSE s.last_at END,
+            last_at = CASE WHEN v.own_is_sent = 1 THEN @now ELSE s.last_at END,
             first_at = CASE WHEN v.own_is_sent = 1 THEN COALESCE(s.first_at, @now) ELSE s.first_at END,
             failures = CASE WHEN v.last_is_sent = 1 THEN 0 ELSE s.failures + 1 END,
             error_code = CASE WHEN v.last_is_sent = 1 THEN NULL ELSE v.error_code END
@@ -134,8 +136,8 @@ BEGIN
     END;
 
     SELECT @per_minute = CAST(value AS INT) FROM afil.setting WHERE name = 'inbound_per_minute';
-    INSERT INTO @account (name, tokens)
-    SELECT t.name, CASE WHEN t.tokens < t.burst THEN t.tokens ELSE t.burst END
+    INSERT INTO @account (name, tokens, room)
+    SELECT t.name, CASE WHEN t.tokens < t.burst THEN t.tokens ELSE t.burst END, 4
     FROM (
         SELECT
             v.name,
@@ -156,6 +158,15 @@ BEGIN
         LEFT JOIN afil.account AS a ON a.name = v.name
         WHERE COALESCE(a.held_at, a.tripped_at) IS NULL AND @per_minute > 0
     ) AS t;
+    UPDATE @account
+    SET
+        room = room -
+        (
+            SELECT COUNT(*)
+            FROM afil.subscription AS s
+            INNER JOIN afil.outbox AS o ON o.subscription_id = s.id
+            WHERE s.account = name AND o.subscription_id IS NOT NULL AND o.completed_at IS NULL
+        );
 
     INSERT INTO @due (subscription_id, account, destination, is_chat, due_at, conversation)
     SELECT s.id, s.account, s.destination, 0, s.due_at, k.conversation
@@ -177,7 +188,12 @@ BEGIN
     ) AS k
     WHERE s.due_at <= @now
         AND a.tokens >= 1
-        AND NOT EXISTS (SELECT 1 FROM afil.outbox AS o WHERE o.conversation = k.conversation AND o.turn IN (0, 1, 2))
+        AND a.room > 0
+        AND NOT EXISTS (
+            SELECT 1
+            FROM afil.outbox AS o
+            WHERE o.conversation = k.conversation AND (o.turn IS NOT NULL OR o.subscription_id IS NOT NULL)
+        )
     ORDER BY s.due_at, s.id;
     INSERT INTO @due (subscription_id, account, destination, is_chat, due_at, conversation)
     SELECT TOP (100) s.id, s.account, c.destination, 1, c.poll_at, k.conversation
@@ -204,8 +220,13 @@ BEGIN
         AND c.destination <> N''
         AND s.destination = N''
         AND a.tokens >= 1
+        AND a.room > 0
         AND NOT EXISTS (SELECT 1 FROM @due AS d WHERE d.conversation = k.conversation)
-        AND NOT EXISTS (SELECT 1 FROM afil.outbox AS o WHERE o.conversation = k.conversation AND o.turn IN (0, 1, 2))
+        AND NOT EXISTS (
+            SELECT 1
+            FROM afil.outbox AS o
+            WHERE o.conversation = k.conversation AND (o.turn IS NOT NULL OR o.subscription_id IS NOT NULL)
+        )
     ORDER BY c.poll_at, c.destination;
 
     UPDATE d
@@ -215,7 +236,7 @@ BEGIN
         SELECT n, ROW_NUMBER() OVER (PARTITION BY account ORDER BY is_chat, due_at, n) AS place FROM @due
     ) AS v ON v.n = d.n;
     DELETE FROM @due
-    WHERE NOT EXISTS (SELECT 1 FROM @account AS a WHERE a.name = account AND place <= a.tokens);
+    WHERE NOT EXISTS (SELECT 1 FROM @account AS a WHERE a.name = account AND place <= a.tokens AND place <= a.room);
     IF NOT EXISTS (SELECT 1 FROM @due)
         RETURN 0;
 

@@ -150,6 +150,17 @@ def test_an_account_keeps_to_its_budget_and_another_has_its_own(query: Any) -> N
         query("UPDATE afil.setting SET value = N'60' WHERE name = 'inbound_per_minute'")
 
 
+def test_four_polls_of_an_account_are_under_way_at_a_time(query: Any) -> None:
+    for destination in range(6):
+        subscribe(query, f", @destination = N'{destination}'")
+    subscribe(query, ", @account = N'shop'")
+    first = take(query)
+    assert sorted(r.account for r in first) == ["default"] * 4 + ["shop"]
+    assert take(query) == []
+    hand_in(query, first[:1])
+    assert len(take(query)) == 1
+
+
 def test_with_a_budget_of_0_nothing_is_asked_for(query: Any) -> None:
     query("UPDATE afil.setting SET value = N'0' WHERE name = 'inbound_per_minute'")
     try:
