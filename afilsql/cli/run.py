@@ -124,7 +124,7 @@ def _deliver(
             share=settings.share,
             rates=_rates(settings),
             breaker=Breaker(settings.breaker_calls, settings.breaker_share),
-            accounts=[Account(name) for name in settings.configured],
+            accounts=[Account(a, settings.credentials(a).platforms or ()) for a in settings.configured],
             on_event=on_event,
         )
         _stop_on_signals(made.stop)

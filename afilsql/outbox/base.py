@@ -128,6 +128,9 @@ class Outbox(Protocol):
     def announce(self, accounts: Sequence[Account]) -> None:
         """Make accounts of a worker's settings known. Once any is, requests of an unknown one are refused."""
 
+    def known_accounts(self) -> list[Account]:
+        """Those that were announced and not forgotten, by name; none before a worker has started."""
+
     def forget_account(self, account: str) -> bool:
         """Refuse requests of an account from now on; False when it was not known."""
 

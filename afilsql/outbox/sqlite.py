@@ -236,6 +236,10 @@ class SqliteOutbox:
         with self._write() as cursor:
             announce(cursor.execute, accounts, self._clock())
 
+    def known_accounts(self) -> list[Account]:
+        with self._cursor() as cursor:
+            return known(cursor.execute)
+
     def forget_account(self, account: str) -> bool:
         with self._write() as cursor:
             return forget(cursor.execute, account, _user(), self._clock())

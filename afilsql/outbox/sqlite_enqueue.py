@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from afilsql.errors import InvalidParameter
 from afilsql.outbox.base import conversation_key
 from afilsql.outbox.records import Request
-from afilsql.outbox.sqlite_known import Run, fault
+from afilsql.outbox.sqlite_known import Run, known
 from afilsql.outbox.sqlite_rows import PARAMETERS, stored
+from afilsql.outbox.validate import account_fault
 
 
 def insert(run: Run, requests: Sequence[Request], *, user: str, now: datetime) -> list[int]:
@@ -90,9 +91,9 @@ def within(connection: sa.Connection) -> Iterator[Run]:
 
 
 def _refuse_unknown(run: Run, requests: Sequence[Request]) -> None:
-    passed: set[tuple[str, str | None]] = set()
+    accounts, passed = known(run), set[tuple[str, str | None]]()
     for n, request in enumerate(requests, start=1):
         pair = (request.account, request.parameters.get("platform"))
-        if pair not in passed and (why := fault(run, *pair)):
+        if pair not in passed and (why := account_fault(accounts, *pair)):
             raise InvalidParameter(f"request {n}: {why}")
         passed.add(pair)

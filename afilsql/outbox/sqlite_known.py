@@ -1,6 +1,6 @@
 """The accounts that workers know, in the embedded database.
 
-The twin of sql/functions/account_check.sql, sql/procedures/announce.sql and forget_account.sql.
+The twin of sql/procedures/announce.sql and forget_account.sql.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from typing import Any, Protocol
 from afilsql.errors import InvalidParameter
 from afilsql.outbox.records import Account
 from afilsql.outbox.sqlite_rows import stored
-
-#: Of the known accounts a refusal names so many.
-_NAMED = 10
+from afilsql.outbox.validate import account_fault
 
 
 class Run(Protocol):
@@ -23,31 +21,9 @@ class Run(Protocol):
     def __call__(self, sql: str, values: tuple[object, ...] = (), /) -> Any: ...
 
 
-def fault(run: Run, account: str, platform: str | None) -> str | None:
-    """Return what is wrong with an account and a platform of it; None when nothing is, or no account is known."""
-    found = run("SELECT platforms FROM account WHERE name = ? AND announced_at IS NOT NULL", (account,)).fetchone()
-    if found is None:
-        sql = "SELECT name FROM account WHERE announced_at IS NOT NULL ORDER BY name LIMIT ?"
-        names = [row[0] for row in run(sql, (_NAMED + 1,)).fetchall()]
-        if not names:
-            return None
-        if len(names) > _NAMED:
-            names[_NAMED] = "…"
-        return (
-            f"@account '{account}' is not known to any worker (known: {', '.join(names)}): correct it, or add it to "
-            "the worker's settings and start the worker"
-        )
-    if platform is None or found[0] is None or platform in found[0].split(","):
-        return None
-    return (
-        f"@platform '{platform}' is not one of the account '{account}', which has {found[0]}: use another account, or "
-        "add it to this one's platforms in the worker's settings and start the worker"
-    )
-
-
 def refuse_unknown(run: Run, account: str, platform: str | None) -> None:
     """Raise InvalidParameter for an account that no worker knows, or a platform it may not use."""
-    if why := fault(run, account, platform):
+    if why := account_fault(known(run), account, platform):
         raise InvalidParameter(why)
 
 

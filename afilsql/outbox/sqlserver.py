@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from afilsql.api.methods import ListKind
 from afilsql.errors import InvalidParameter, RequestNotFound
 from afilsql.outbox.callers import connection_of
-from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.engine import create_engine, is_driver_error, translated
 from afilsql.outbox.records import (
     Account,
     Attempt,
@@ -35,7 +35,9 @@ from afilsql.outbox.records import (
     Subscription,
 )
 from afilsql.outbox.sqlserver_rows import (
+    ITEM,
     account_fields,
+    account_of,
     check_of,
     claim_of,
     entry_of,
@@ -54,15 +56,11 @@ from afilsql.outbox.validate import validate, validate_all
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
 
-_ITEM = (
-    "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
-    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
-    "messageid, delivery_status"
-)
 #: On a caller's connection, whichever driver it has.
 _SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
     sa.bindparam("messages", type_=sa.UnicodeText())
 )
+_ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
 _LISTS = {
     "channels": ("chat_channels", "platform, platformid"),
     "chats": ("chats", "platform, platformid, destination"),
@@ -202,7 +200,7 @@ class SqlServerOutbox:
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
-            row = cursor.execute(f"SELECT {_ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()
+            row = cursor.execute(f"SELECT {ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()
             if row is None:
                 raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
             history = cursor.execute(
@@ -216,7 +214,7 @@ class SqlServerOutbox:
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         where, values = ("WHERE status = ?", (status,)) if status else ("", ())
-        sql = f"SELECT TOP ({int(limit)}) {_ITEM} FROM afil.all_items {where} ORDER BY id DESC"
+        sql = f"SELECT TOP ({int(limit)}) {ITEM} FROM afil.all_items {where} ORDER BY id DESC"
         with self._cursor() as cursor:
             return [item_of(row) for row in cursor.execute(sql, values).fetchall()]
 
@@ -244,6 +242,10 @@ class SqlServerOutbox:
         with self._cursor() as cursor:
             cursor.execute("EXEC afil.announce @accounts = ?", (json_of([account_fields(a) for a in accounts]),))
 
+    def known_accounts(self) -> list[Account]:
+        with self._cursor() as cursor:
+            return [account_of(row) for row in cursor.execute(_ACCOUNTS).fetchall()]
+
     def forget_account(self, account: str) -> bool:
         try:
             with self._cursor() as cursor:
@@ -261,7 +263,7 @@ class SqlServerOutbox:
             now = cursor.execute("SELECT SYSUTCDATETIME()").fetchone()[0]
             held = cursor.execute("SELECT name, held_reason FROM afil.held_accounts ORDER BY name").fetchall()
             workers = cursor.execute("SELECT name, seen_at FROM afil.workers ORDER BY seen_at DESC").fetchall()
-            known = cursor.execute("SELECT name, platforms FROM afil.known_accounts ORDER BY name").fetchall()
+            known = cursor.execute(_ACCOUNTS).fetchall()
         return status_of(found, now, held, workers, known)
 
     def close(self) -> None:
@@ -293,12 +295,8 @@ class SqlServerOutbox:
                 yield cursor
             except Exception as e:
                 connection.invalidate()  # cheap, and a half-read connection must never go back
-                if _is_driver_error(e):
+                if is_driver_error(e):
                     raise sa.exc.DBAPIError(None, None, e) from None
                 raise
             else:
                 cursor.close()
-
-
-def _is_driver_error(error: BaseException) -> bool:
-    return any(c.__module__ == "pyodbc" for c in type(error).__mro__)

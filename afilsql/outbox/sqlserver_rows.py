@@ -25,6 +25,12 @@ from afilsql.outbox.records import (
     Subscription,
 )
 
+#: Columns of afil.all_items that an Item takes.
+ITEM = (
+    "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
+    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
+    "messageid, delivery_status"
+)
 _PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 
 
@@ -47,6 +53,10 @@ def request_fields(r: Request) -> dict[str, object]:
 
 def account_fields(a: Account) -> dict[str, str]:
     return {"name": a.name, "platforms": ",".join(a.platforms)} if a.platforms else {"name": a.name}
+
+
+def account_of(row: Any) -> Account:
+    return Account(row.name, tuple(row.platforms.split(",")) if row.platforms else ())
 
 
 def result_fields(n: int, r: Result) -> dict[str, object]:
@@ -172,7 +182,7 @@ def status_of(
         oldest,
         [(h[0], h[1] or "") for h in held],
         [(w[0], (now - w[1]).total_seconds()) for w in workers],
-        [Account(a[0], tuple(a[1].split(",")) if a[1] else ()) for a in known],
+        [account_of(a) for a in known],
     )
 
 

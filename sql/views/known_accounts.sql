@@ -8,7 +8,7 @@ SELECT * FROM afil.known_accounts;
 
 Returns  a row each
 Errors   none
-Grants   afil_reader, afil_operator
+Grants   afil_sender, afil_reader, afil_operator
 */
 CREATE OR ALTER VIEW afil.known_accounts
 AS
