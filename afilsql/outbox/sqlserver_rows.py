@@ -107,6 +107,7 @@ def claim_of(row: Any) -> Claim:
         max_attempts=row.max_attempts,
         lease_id=UUID(str(row.lease_id)),
         probe=bool(row.is_probe),
+        poll=bool(row.is_poll),
     )
 
 
