@@ -100,6 +100,7 @@ def _deliver(
     from afilsql.delivery.caller import ReadBackSettings
     from afilsql.delivery.limits import Breaker
     from afilsql.delivery.worker import Worker
+    from afilsql.outbox.records import Account
 
     def warn(text: str) -> None:
         logger.warning("database_connection", detail=text.removeprefix("warning: "))
@@ -123,6 +124,7 @@ def _deliver(
             share=settings.share,
             rates=_rates(settings),
             breaker=Breaker(settings.breaker_calls, settings.breaker_share),
+            accounts=[Account(a, settings.credentials(a).platforms or ()) for a in settings.configured],
             on_event=on_event,
         )
         _stop_on_signals(made.stop)
