@@ -15,11 +15,11 @@ import requests
 from pydantic import SecretStr
 
 from afilsql import addresses
-from afilsql.api.answers import Mask, understand
+from afilsql.api.answers import Answer, Mask, understand
 from afilsql.api.methods import METHODS, check
 from afilsql.api.reply import Reply
 from afilsql.api.sessions import new_session
-from afilsql.api.transports import DEFAULT_URL, Login, Post, Transport
+from afilsql.api.transports import DEFAULT_URL, HttpCall, Login, Post, Transport
 from afilsql.api.wire import LARGE_ANSWER_BYTES, Wire
 from afilsql.errors import ConfigError
 
@@ -28,6 +28,9 @@ __all__ = ["DEFAULT_URL", "AfilnetClient", "utcnow"]
 #: Largest answer read, in bytes after decompression: of a get-method's list, and of a send, which says little.
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SEND_ANSWER_BYTES = LARGE_ANSWER_BYTES
+
+#: Largest document read that describes the API, such as a WSDL, in bytes.
+MAX_DESCRIPTION_BYTES = 5_000_000
 
 #: Characters a secret must have for rows to be searched for it.
 MASKED_IN_ROWS = 8
@@ -112,11 +115,16 @@ class AfilnetClient:
         """
         given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
+        self._transport.prepare(self._fetch)
         with ExitStack() as until_understood:
             answer = self._wire.send(self._transport.call(method, given, self._login), limit, until_understood)
             answer = self._transport.answer(method, answer)
             masks = self._masks
             return understand(method, answer, mask=masks.all, mask_rows=masks.rows, now=self._clock())
+
+    def _fetch(self, call: HttpCall) -> Answer:
+        with ExitStack() as until_read:
+            return self._wire.send(call, MAX_DESCRIPTION_BYTES, until_read)
 
     def send_message(self, platform: str, platformid: str, destination: str, message: str) -> Reply:
         """Send a text. Raises as `call`."""
