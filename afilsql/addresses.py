@@ -6,18 +6,34 @@
 from __future__ import annotations
 
 import ipaddress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from afilsql.errors import ConfigError
 
 
-def of_api(value: str) -> str:
-    """Return the address of the API. Raises ValueError when it is none, or holds credentials or a query."""
+def of_api(value: str | None) -> str | None:
+    """Return an address of the API. Raises ValueError when it is none, or holds credentials or a query."""
+    if value is None:
+        return value
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("it is not a web address: write https://host/path/")
     if "@" in parts.netloc or parts.query:
         raise ValueError("it may hold neither credentials nor a query: use AFILSQL_USER and AFILSQL_PASSWORD")
+    return value
+
+
+def of_wsdl(value: str | None) -> str | None:
+    """Return where a WSDL is. Raises ValueError when it is neither a file nor a web address without credentials."""
+    if value is None:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme in ("http", "https"):
+        if not parts.hostname or "@" in parts.netloc:
+            raise ValueError("it is not a web address without credentials: write https://host/path?wsdl, or a file")
+    elif not Path(value).exists():
+        raise ValueError("there is no such file")
     return value
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Self
 
 import requests
@@ -19,15 +21,18 @@ from afilsql.api.answers import Answer, Mask, understand
 from afilsql.api.methods import METHODS, check
 from afilsql.api.reply import Reply
 from afilsql.api.sessions import new_session
+from afilsql.api.tokens import Tokens
 from afilsql.api.transports import DEFAULT_URL, HttpCall, Login, Post, Transport
 from afilsql.api.wire import LARGE_ANSWER_BYTES, Wire
 from afilsql.errors import ConfigError
 
 __all__ = ["DEFAULT_URL", "AfilnetClient", "utcnow"]
 
-#: Largest answer read, in bytes after decompression: of a get-method's list, and of a send, which says little.
+#: Largest answer read, in bytes after decompression: of a get-method's list, of a send, which says little; and of a
+#: token endpoint.
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SEND_ANSWER_BYTES = LARGE_ANSWER_BYTES
+MAX_TOKEN_ANSWER_BYTES = 100_000
 
 #: Largest document read that describes the API, such as a WSDL, in bytes.
 MAX_DESCRIPTION_BYTES = 5_000_000
@@ -84,6 +89,8 @@ class AfilnetClient:
     ) -> None:
         self._transport = transport or Post(url)
         addresses.check_safe(self._transport.url, "AFILSQL_API_URL", allow_http=allow_http)
+        if self._transport.grant is not None:
+            addresses.check_safe(self._transport.grant.token_url, "AFILSQL_TOKEN_URL", allow_http=allow_http)
         if any("\ud800" <= c <= "\udfff" for c in user + password + client_id + client_secret):
             raise ConfigError("AFILSQL_USER or AFILSQL_PASSWORD is not text: type it again as UTF-8")
         self.url = self._transport.url
@@ -95,6 +102,8 @@ class AfilnetClient:
         self._wire = Wire(self._session, connect_timeout=connect_timeout, read_timeout=read_timeout, verify=verify)
         self._allow_private_urls = allow_private_urls
         self._clock = clock
+        grant = self._transport.grant
+        self._tokens = None if grant is None else Tokens(grant, self._login, self._fetch, clock=clock)
 
     def __repr__(self) -> str:
         return f"AfilnetClient(url={self.url!r})"
@@ -115,16 +124,42 @@ class AfilnetClient:
         """
         given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
-        self._transport.prepare(self._fetch)
+        self._transport.prepare(partial(self._fetch, limit=MAX_DESCRIPTION_BYTES))
         with ExitStack() as until_understood:
-            answer = self._wire.send(self._transport.call(method, given, self._login), limit, until_understood)
+            answer, login = self._ask(method, given, limit, until_understood)
             answer = self._transport.answer(method, answer)
-            masks = self._masks
+            masks = self._masks_of(login)
             return understand(method, answer, mask=masks.all, mask_rows=masks.rows, now=self._clock())
 
-    def _fetch(self, call: HttpCall) -> Answer:
+    def _ask(
+        self, method: str, given: Mapping[str, str], limit: int, until_understood: ExitStack
+    ) -> tuple[Answer, Login]:
+        """Send the call; return what came, and the login it was made with."""
+        if self._tokens is None:
+            return self._wire.send(
+                self._transport.call(method, given, self._login), limit, until_understood
+            ), self._login
+        token = self._tokens.get()
+        for is_last in (False, True):
+            login = replace(self._login, token=token)
+            with ExitStack() as until_judged:
+                answer = self._wire.send(self._transport.call(method, given, login), limit, until_judged)
+                if answer.status != 401 or is_last:
+                    until_understood.enter_context(until_judged.pop_all())
+                    break
+            # Refused for its token, so the call was not carried out.
+            token = self._tokens.instead_of(token)
+        return answer, login
+
+    def _fetch(self, call: HttpCall, limit: int = MAX_TOKEN_ANSWER_BYTES) -> Answer:
         with ExitStack() as until_read:
-            return self._wire.send(call, MAX_DESCRIPTION_BYTES, until_read)
+            return self._wire.send(call, limit, until_read)
+
+    def _masks_of(self, login: Login) -> _Masks:
+        masks = self._masks
+        if masks.login != login:
+            masks = self._masks = _Masks(login)
+        return masks
 
     def send_message(self, platform: str, platformid: str, destination: str, message: str) -> Reply:
         """Send a text. Raises as `call`."""
@@ -181,10 +216,12 @@ class _Masks:
     """What hides a login's secrets.
 
     Attributes:
+        login: Whose secrets.
         all: In texts.
         rows: In the values of rows, where a short one is as likely a word of somebody's message, which must stay.
     """
 
     def __init__(self, login: Login) -> None:
+        self.login = login
         self.all = Mask(*login.secrets())
         self.rows = Mask(*(secret for secret in login.secrets() if len(secret) >= MASKED_IN_ROWS))

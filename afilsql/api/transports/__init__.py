@@ -5,5 +5,6 @@ from __future__ import annotations
 from afilsql.api.transports.base import HttpCall, Login, Transport
 from afilsql.api.transports.basic import Basic
 from afilsql.api.transports.form import DEFAULT_URL, Get, Post
+from afilsql.api.transports.json_oauth import JsonOAuth
 
-__all__ = ["DEFAULT_URL", "Basic", "Get", "HttpCall", "Login", "Post", "Transport"]
+__all__ = ["DEFAULT_URL", "Basic", "Get", "HttpCall", "JsonOAuth", "Login", "Post", "Transport"]

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from pydantic import SecretBytes, SecretStr
 
@@ -18,7 +18,7 @@ from afilsql.api.answers import Answer
 from afilsql.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from afilsql.api.oauth import Grant
+    from afilsql.api.transports.oauth import Grant
 
 Verb = Literal["GET", "POST"]
 
@@ -49,7 +49,8 @@ class Login:
     def secrets(self) -> tuple[str, ...]:
         """Return all that must not be seen, the base64 of Basic authentication as a whole too."""
         given = [s.get_secret_value() for s in (self.password, self.client_secret, self.token)]
-        pairs = ((self.user, self.password), (self.client_id, self.client_secret))
+        client = (quote_plus(self.client_id), SecretStr(quote_plus(self.client_secret.get_secret_value())))
+        pairs = ((self.user, self.password), client)
         return (*filter(None, given), *(basic(user, word) for user, word in pairs if word))
 
 
