@@ -93,7 +93,6 @@ class AfilnetClient:
             addresses.check_safe(self._transport.grant.token_url, "AFILSQL_TOKEN_URL", allow_http=allow_http)
         if any("\ud800" <= c <= "\udfff" for c in user + password + client_id + client_secret):
             raise ConfigError("AFILSQL_USER or AFILSQL_PASSWORD is not text: type it again as UTF-8")
-        self.url = self._transport.url
         self._login = Login(user, SecretStr(password), client_id, SecretStr(client_secret))
         self._transport.check_login(self._login)
         self._masks = _Masks(self._login)
@@ -104,6 +103,11 @@ class AfilnetClient:
         self._clock = clock
         grant = self._transport.grant
         self._tokens = None if grant is None else Tokens(grant, self._login, self._fetch, clock=clock)
+
+    @property
+    def url(self) -> str:
+        """Address of the API."""
+        return self._transport.url
 
     def __repr__(self) -> str:
         return f"AfilnetClient(url={self.url!r})"

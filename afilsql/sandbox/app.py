@@ -1,6 +1,7 @@
 """The simulated chat API as a web application.
 
     POST /api/http/           the API; GET with a query works as well
+    POST /api/soap/           the same by SOAP; GET /api/soap/?wsdl is its WSDL. Needs the extra `soap`
     GET  /received?since=N    calls accepted after the Nth, oldest first, as a JSON list; &limit=M cuts it
     GET  /health              {"status": "ok", "received": how many calls were accepted}
 
@@ -147,6 +148,16 @@ def create_app(sandbox: Sandbox) -> Starlette:
             await asyncio.sleep(sandbox.latency)
         return response
 
+    async def soap(request: Request) -> Response:
+        try:
+            from afilsql.sandbox.soap import respond
+        except ImportError:
+            return PlainTextResponse("SOAP needs lxml: pip install 'afilsql[soap]'", 501)
+        response = await respond(request, sandbox.answer)
+        if sandbox.latency and request.method == "POST":
+            await asyncio.sleep(sandbox.latency)
+        return response
+
     async def received(request: Request) -> Response:
         try:
             since = int(request.query_params.get("since", "0"))
@@ -163,6 +174,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
         routes=[
             Route("/api/http/", api, methods=["GET", "POST"]),
             Route("/api/http", api, methods=["GET", "POST"]),
+            Route("/api/soap/", soap, methods=["GET", "POST"]),
             Route("/received", received),
             Route("/health", health),
         ]

@@ -1,4 +1,4 @@
-"""The simulated API over SOAP 1.1: its WSDL, calls read from envelopes, answers written as envelopes. Pure.
+"""The simulated API over SOAP 1.1: its WSDL, calls read from envelopes, answers written as envelopes.
 
 Document/literal: an operation's element holds class, method, user, password and the method's parameters; class and
 method are optional, as the operation's name says both. An answer holds {status, result {list {item …}}, error}. What no
@@ -7,12 +7,15 @@ operation can answer is a fault. Needs the extra `soap`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from html import escape
 from typing import Any
 
 from lxml import etree
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 
 from afilsql.api import xmltext
 from afilsql.api.methods import METHODS, ListKind, Method
@@ -22,6 +25,36 @@ NAMESPACE = "urn:afilsql:sandbox"
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 
 _ROWS: Mapping[ListKind, type] = {"channels": Channel, "chats": Chat, "messages": Message}
+
+
+async def respond(request: Request, call: Callable[[Mapping[str, str]], Response]) -> Response:
+    """Answer a request.
+
+    Args:
+        request: For the WSDL, or a call.
+        call: Carries out a call and returns the answer the JSON API gives.
+    """
+    if request.method != "POST":
+        if "wsdl" not in request.query_params:
+            return PlainTextResponse("POST an envelope; the WSDL is at ?wsdl", 405, {"Allow": "POST"})
+        return _xml(wsdl(str(request.url.replace(query=""))))
+    try:
+        parameters = parameters_of(await request.body())
+    except ValueError as wrong:
+        return _xml(fault("Client", f"the body cannot be read: {wrong}"), 500)
+    said = call(parameters)
+    if said.status_code == 500:
+        return _xml(fault("Server", bytes(said.body).decode()), 500)
+    if said.status_code != 200 or not said.body or said.media_type != "application/json":
+        return said
+    values = json.loads(bytes(said.body))
+    if parameters["method"] not in METHODS:
+        return _xml(fault("Client", values["error"]), 500)
+    return _xml(answer(parameters["method"], values))
+
+
+def _xml(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="text/xml")
 
 
 def wsdl(address: str) -> bytes:
@@ -40,7 +73,8 @@ def wsdl(address: str) -> bytes:
 <binding name="chat" type="tns:chat">
 <soap:binding style="document" transport="http://schemas.xmlsoap.org/soap/http"/>
 {"".join(map(_binding, each))}</binding>
-<service name="sandbox"><port name="chat" binding="tns:chat"><soap:address location="{escape(address)}"/></port></service>
+<service name="sandbox"><port name="chat" binding="tns:chat">
+<soap:address location="{escape(address)}"/></port></service>
 </definitions>
 """.encode()
 
@@ -86,9 +120,7 @@ def _messages(method: Method) -> str:
 
 def _port(method: Method) -> str:
     name = method.name
-    return (
-        f'<operation name="{name}"><input message="tns:{name}"/><output message="tns:{name}Response"/></operation>\n'
-    )
+    return f'<operation name="{name}"><input message="tns:{name}"/><output message="tns:{name}Response"/></operation>\n'
 
 
 def _binding(method: Method) -> str:

@@ -107,7 +107,7 @@ class Soap(Transport):
 
         if xmltext.unfit(login.user + login.password.get_secret_value()):
             raise ConfigError(
-                "the account's user or password holds a control character, which XML cannot carry: use another transport"
+                "the account's user or password holds a character that XML cannot carry: use another transport"
             )
 
     def call(self, method: str, parameters: Mapping[str, str], login: Login) -> HttpCall:

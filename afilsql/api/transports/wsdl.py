@@ -16,6 +16,7 @@ from zeep.helpers import serialize_object
 from zeep.wsdl import Document
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
+from afilsql.api import xmltext
 from afilsql.api.methods import METHODS
 from afilsql.errors import ConfigError, InvalidParameter
 
@@ -131,10 +132,15 @@ class _Loader:
         if url == _ENCODING:
             return _ENCODING_SCHEMA
         try:
-            return self._load(url)
+            document = self._load(url)
+            xmltext.check(document)
+        except ValueError as wrong:
+            self.failure = ConfigError(f"{url} is no WSDL: {wrong}. Correct the setting wsdl")
+            raise self.failure from None
         except Exception as error:
             self.failure = error
             raise
+        return document
 
 
 def _found(document: Any) -> Iterator[tuple[str, Operation]]:
