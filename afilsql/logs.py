@@ -121,8 +121,13 @@ def log_event(logger: Logger, event: events.Event) -> None:
     level = _LEVEL.get(type(event), "info")
     if isinstance(event, events.Delivered) and event.kind in ("failed", "uncertain", "hold", "retry"):
         level = "warning"
+    if isinstance(event, events.Delivered) and event.poll:
+        # One every few seconds would bury the rest; of those that keep failing afil.subscriptions tells.
+        level = "debug" if event.kind == "sent" else "info"
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     values = {f.name: v for f in fields(event) if (v := getattr(event, f.name)) is not None}
+    if not values.get("poll"):
+        values.pop("poll", None)
     if (given := values.get("code")) is not None and (shown := plain.code(given)) != given:
         # The detail quotes the code.
         values |= {"code": shown, "detail": "the code is no name and may quote the message: see afil.attempts"}

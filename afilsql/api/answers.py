@@ -32,7 +32,7 @@ LONG_SECRET = 6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read.
+    """An HTTP answer, read. What came is not shown: it may say a secret back, and be one where a token was asked for.
 
     Attributes:
         status: HTTP status.
@@ -42,8 +42,8 @@ class Answer:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     failure: DeliveryUnknown | None = None
 
 
@@ -137,6 +137,16 @@ def understand(
         Refused: Any other code of the API, or another 4xx.
         DeliveryUnknown: Anything else that is not a well-formed success.
     """
+    outcome = _outcome(method, answer, mask, mask_rows or mask, now)
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return outcome
+
+
+def _outcome(
+    method: str, answer: Answer, mask: Mask, mask_rows: Callable[[str], str], now: datetime
+) -> Reply | ApiError:
+    # It raises nothing: what it has in its hands is not masked, and would be in the traceback of what it raised.
     status = answer.status
     shown = mask.beginning(_storable(answer.body.decode("utf-8-sig", "replace")), BODY_CHARS)
 
@@ -145,22 +155,22 @@ def understand(
 
     turned_away = _turned_away(answer, error, now)
     if turned_away is not None:
-        raise turned_away
+        return turned_away
     if answer.failure is not None:
         failure = answer.failure
-        raise error(DeliveryUnknown, failure.code or "CONNECTION_BROKEN", str(failure))
+        return error(DeliveryUnknown, failure.code or "CONNECTION_BROKEN", str(failure))
 
     payload, fault = _parse(answer.body)
     if isinstance(payload, dict):
         refused = _refused(method, status, payload, error, mask)
         if refused is not None:
-            raise refused
+            return refused
     if not 200 <= status < 300:
-        raise _by_status(method, status, error)
+        return _by_status(method, status, error)
     if fault:
-        raise error(DeliveryUnknown, "NOT_JSON", f"{method}: the API answered HTTP {status}, but {fault}")
+        return error(DeliveryUnknown, "NOT_JSON", f"{method}: the API answered HTTP {status}, but {fault}")
     if not isinstance(payload, dict) or str(payload.get("status")).strip().lower() != "success":
-        raise error(
+        return error(
             DeliveryUnknown,
             "BAD_SHAPE",
             f"{method}: the API's answer has neither the status success nor an error code",
@@ -170,11 +180,11 @@ def understand(
     except ValueError as wrong:
         message = f"{method}: the API's answer has the wrong shape: {wrong}"
     else:
-        rows = tuple(_masked(row, mask_rows or mask) for row in rows)
+        rows = tuple(_masked(row, mask_rows) for row in rows)
         return Reply(
             method=method, http_status=status, rows=rows, text=mask(_storable(answer.body.decode("utf-8-sig")))
         )
-    raise error(DeliveryUnknown, "BAD_SHAPE", message)
+    return error(DeliveryUnknown, "BAD_SHAPE", message)
 
 
 _MakeError = Callable[[type[ApiError], str, str], ApiError]

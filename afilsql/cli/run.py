@@ -170,14 +170,30 @@ def sandbox(
     ] = None,
     user: Annotated[str, typer.Option(help="User it accepts.")] = "demo",
     password: Annotated[str, typer.Option(help="Password it accepts; not a real one.")] = "demo",  # noqa: S107
+    token_seconds: Annotated[
+        int, typer.Option("--token-seconds", min=1, max=86_400, help="Lifetime of a token of OAuth 2.0.")
+    ] = 3600,
 ) -> None:
-    """Run a simulated Afilnet API, to try things without credit."""
+    """Run a simulated Afilnet API, to try things without credit.
+
+    Beside /api/http/ it has /api/basic/, and /api/json/ with tokens from /oauth/token, where the user is a client and
+    the password its secret.
+    """
     from afilsql.sandbox import serve
 
     def ready(url: str) -> None:
         print(f"The sandbox listens at {url} for user '{user}'. Ctrl+C ends it.", flush=True)
 
-    serve(port, host, ready=ready, accounts={user: password}, latency=latency, rate_limit=rate_limit)
+    serve(
+        port,
+        host,
+        ready=ready,
+        accounts={user: password},
+        clients={user: password},
+        token_seconds=token_seconds,
+        latency=latency,
+        rate_limit=rate_limit,
+    )
 
 
 def _rates(settings: Settings) -> dict[str, Rate]:

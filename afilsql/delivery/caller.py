@@ -1,19 +1,23 @@
-"""One claim, one call: send it, or read its conversation back; the outcome becomes a Result."""
+"""One claim, one call: send it, keep the list it brings, or read its conversation back; the outcome is a Result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 from afilsql.api.client import AfilnetClient
-from afilsql.api.methods import METHODS
+from afilsql.api.methods import METHODS, ListKind
 from afilsql.api.reply import Reply
+from afilsql.api.times import time_of
 from afilsql.delivery import policy, reconcile
-from afilsql.errors import ApiError, ConfigError, NotSent, Refused
+from afilsql.errors import ApiError, ConfigError, DatabaseUnavailable, NotSent, Refused
 from afilsql.outbox.records import Check, Claim, OnUnknown, Result, ResultKind
 
 ClientFor = Callable[[str], AfilnetClient]
+#: Keeps the rows of a list, from any thread; False when the lease was lost. See Outbox.receive.
+Receive = Callable[[Claim, ListKind, Sequence[Mapping[str, Any]]], bool]
 
 #: An uncertain send whose conversation cannot be read is left to a person after this long.
 READ_BACK_LIMIT = timedelta(hours=24)
@@ -30,7 +34,7 @@ _KINDS: dict[type[policy.Decision], ResultKind] = {
 
 @dataclass(frozen=True, slots=True)
 class ReadBackSettings:
-    """How uncertain sends are read back.
+    """How lists are read, and uncertain sends by them.
 
     Attributes:
         after: Seconds after the try until the first look, and until the next one after a look that failed.
@@ -48,6 +52,7 @@ class Caller:
 
     Args:
         client_for: Gives the client of an account; called for each claim, from any thread.
+        receive: Keeps the list that a call brought.
         on_unknown: What a send does when nobody knows whether it went out.
         read_back: How it is found out.
         clock: The time now (UTC).
@@ -58,6 +63,7 @@ class Caller:
     def __init__(
         self,
         client_for: ClientFor,
+        receive: Receive,
         *,
         on_unknown: OnUnknown,
         read_back: ReadBackSettings,
@@ -66,14 +72,15 @@ class Caller:
         random: Callable[[], float],
     ) -> None:
         self._client_for = client_for
+        self._receive = receive
         self._on_unknown = on_unknown
         self._read_back = read_back
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
 
-    def deliver(self, claim: Claim) -> Result:
-        """Call the API for this claim and say what became of it. Raises nothing."""
+    def deliver(self, claim: Claim) -> Result | None:
+        """Call the API for this claim and say what became of it; None when the lease was lost. Raises nothing."""
         started_at, began = self._clock(), self._monotonic()
         if claim.check is not None:
             outcome = self._call(claim, "getmessages")
@@ -82,7 +89,31 @@ class Caller:
             outcome = self._call(claim, claim.method)
             decision, detail = self._decide(claim, outcome), policy.detail_of(outcome)
         duration_ms = max(0, round((self._monotonic() - began) * 1000))
-        return self._result(claim, outcome, decision, detail, started_at, duration_ms)
+        result = self._result(claim, outcome, decision, detail, started_at, duration_ms)
+        return result if claim.check is not None else self._keep(claim, outcome, result)
+
+    def _keep(self, claim: Claim, outcome: Reply | Exception, result: Result) -> Result | None:
+        """Have the list kept that a call brought; return what then becomes of the row, None when the lease was lost."""
+        kind = METHODS[claim.method].returns if claim.method in METHODS else None
+        if kind is None or not isinstance(outcome, Reply):
+            return result
+        try:
+            zone = self._read_back.zone
+            rows = outcome.dicts()
+            if kind != "channels":
+                rows = [row | {"dated_at": time_of(row["datetime"], zone)} for row in rows]
+            return result if self._receive(claim, kind, rows) else None
+        except Exception as error:  # noqa: BLE001 - a trigger of others may raise anything
+            decision = policy.after_refusal(claim.attempt, claim.max_attempts, self._random)
+            unavailable = isinstance(error, DatabaseUnavailable)
+            reason = policy.database_reason(error)
+            return replace(
+                result,
+                kind=_KINDS[type(decision)],
+                error_code="DATABASE_UNAVAILABLE" if unavailable else "ROWS_REFUSED",
+                detail=policy.one_line(f"the database refused the rows of the answer: {reason}"),
+                retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
+            )
 
     def _call(self, claim: Claim, method: str) -> Reply | Exception:
         parameters = dict(claim.parameters)
@@ -132,9 +163,7 @@ class Caller:
         started_at: datetime,
         duration_ms: int,
     ) -> Result:
-        spec = METHODS.get(claim.method)
         called = claim.check is None
-        has_rows = called and isinstance(outcome, Reply) and spec is not None and spec.returns is not None
         code = policy.code_of(outcome)
         if not called and isinstance(decision, policy.Retry | policy.Failed):
             code = "NOT_ARRIVED"
@@ -150,8 +179,6 @@ class Caller:
             detail=detail,
             body=_body(outcome) if called else None,
             retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
-            rows=outcome.dicts() if has_rows and isinstance(outcome, Reply) else (),
-            kind_of_rows=spec.returns if has_rows and spec is not None else None,
             look_in=decision.look_in if isinstance(decision, policy.Uncertain) else None,
             unknown=called and _is_send(claim) and policy.is_unknown(outcome),
             healthy=policy.is_healthy(outcome),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from afilsql.outbox.records import ResultKind
+from afilsql.outbox.records import Claim, Result, ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Delivered:
         detail: One line for a person, None for success.
         duration_ms: Milliseconds the call took.
         look_in: For uncertain: seconds until its conversation is read back, None when that is left to a person.
+        poll: A subscription asked.
     """
 
     id: int
@@ -38,6 +39,7 @@ class Delivered:
     detail: str | None
     duration_ms: int
     look_in: float | None = None
+    poll: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class BreakerClosed:
 
 @dataclass(frozen=True, slots=True)
 class LeaseLost:
-    """A row's lease ran out before its call began or before its result was handed in."""
+    """A row's lease ran out before its call began, or before its list was kept or its result handed in."""
 
     id: int
 
@@ -150,6 +152,25 @@ Event = (
     | ResultRefused
     | Stopping
 )
+
+
+def ended(claim: Claim, result: Result) -> Event:
+    """Return the event of a call that has ended."""
+    if claim.check is not None:
+        final = result.look_in is None and result.kind != "hold"
+        return ReadBack(claim.id, claim.account, result.kind, result.detail, final)
+    return Delivered(
+        claim.id,
+        claim.account,
+        claim.method,
+        claim.attempt,
+        result.kind,
+        result.error_code,
+        result.detail,
+        result.duration_ms,
+        result.look_in,
+        claim.poll,
+    )
 
 
 def ignore(event: Event) -> None:

@@ -9,7 +9,7 @@ from afilsql.delivery import events
 from afilsql.delivery.events import Event
 from afilsql.delivery.leases import Leases
 from afilsql.delivery.limits import Limits
-from afilsql.delivery.policy import one_line
+from afilsql.delivery.policy import database_reason, one_line
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Exchanged, OnUnknown, Result, ResultKind
@@ -173,21 +173,16 @@ class Handover:
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this result
-            why = one_line(f"{result.detail or ''} (the answer could not be stored: {_reason(error)})")
+            why = one_line(f"{result.detail or ''} (the answer could not be stored: {database_reason(error)})")
         try:
-            self._exchange((replace(result, detail=why, body=None, rows=(), kind_of_rows=None),))
+            self._exchange((replace(result, detail=why, body=None),))
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - see above
             self.finished.remove(result)
-            self._on_event(events.ResultRefused(result.id, _reason(error)))
+            self._on_event(events.ResultRefused(result.id, database_reason(error)))
 
     def _note_outage(self, error: Exception) -> None:
         if self._outage_since is None:
             self._outage_since = self._monotonic()
-            self._on_event(events.DatabaseLost(_reason(error)))
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's text if it is ours; of others only the type, since a driver's text may hold anything."""
-    return one_line(str(error)) if isinstance(error, DatabaseError) else f"unexpected {type(error).__name__}"
+            self._on_event(events.DatabaseLost(database_reason(error)))

@@ -12,7 +12,8 @@ Refused            Failed                    Failed
 InvalidParameter   Failed                    Failed
 anything else      Failed                    Uncertain
 
-With on_unknown=reconcile an Uncertain row is read back, and `after_reading` decides.
+With on_unknown=reconcile an Uncertain row is read back, and `after_reading` decides. The list of a Reply is kept before
+the row is called sent; where the database would not have it, `after_refusal` decides.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 
 from afilsql.api.reply import Reply
 from afilsql.delivery.reconcile import Verdict
-from afilsql.errors import ApiError, ConfigError, CredentialsRefused, InvalidParameter, NotSent, Refused
+from afilsql.errors import ApiError, ConfigError, CredentialsRefused, DatabaseError, InvalidParameter, NotSent, Refused
 from afilsql.outbox.records import OnUnknown
 
 #: Backoff in seconds: the first ceiling, its growth per try, the highest ceiling, the longest a server may ask for.
@@ -150,6 +151,11 @@ def after_reading(verdict: Verdict, *, attempt: int, max_attempts: int, look_in:
             return Uncertain(look_in)
 
 
+def after_refusal(attempt: int, max_attempts: int, random: Callable[[], float]) -> Decision:
+    """Decide what becomes of a call whose answer the database would not keep: it is asked for again, for a while."""
+    return Retry(delay(attempt, random)) if attempt < max_attempts else Failed()
+
+
 def holds_account(outcome: Reply | Exception) -> bool:
     """Return True when the account is to be held: its credentials are missing or refused."""
     return isinstance(outcome, CredentialsRefused | ConfigError)
@@ -224,6 +230,11 @@ def detail_of(outcome: Reply | Exception) -> str | None:
             return one_line(str(outcome))
         case _:
             return f"unexpected {type(outcome).__name__} during the call; please report it as a defect of afilsql"
+
+
+def database_reason(error: Exception) -> str:
+    """Return an error's text if it is ours; of others only the type, since a driver's text may hold anything."""
+    return one_line(str(error)) if isinstance(error, DatabaseError) else f"unexpected {type(error).__name__}"
 
 
 def one_line(text: str, limit: int = 400) -> str:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
 from afilsql.api.reply import Row
+from afilsql.api.times import time_of
 from afilsql.outbox.records import KNOWN_LIMIT, Check, Known
 
 #: How far the API's clock and the database's may differ, with the time a call may take.
@@ -57,7 +58,7 @@ def judge(
     copies = [m for m in ours if _is_one_of(m, wanted)]
     rivals = [k for k in check.known if any(_same(t, w) for t in k.texts for w in wanted)]
     since = check.unknown_since - TOLERANCE
-    times = {id(m): _time(m, zone) for m in ours}
+    times = {id(m): time_of(getattr(m, "datetime", None), zone) for m in ours}
     if len(check.known) >= KNOWN_LIMIT:
         return _doubt("the conversation has too many messages to tell them apart")
     if any(getattr(m, "sent", None) is None for m in copies):
@@ -160,17 +161,3 @@ def _same(one: str, other: str) -> bool:
 
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-
-
-def _time(message: Row, zone: tzinfo) -> datetime | None:
-    """Return when a message is listed (UTC); None for one that is not ISO 8601, or is an hour that comes twice."""
-    text = getattr(message, "datetime", None)
-    try:
-        time = datetime.fromisoformat((text or "").strip())
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=zone)
-            if time.utcoffset() != time.replace(fold=1).utcoffset():
-                return None
-        return time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

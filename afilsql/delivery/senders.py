@@ -15,13 +15,15 @@ class Done:
     """What a sender reports.
 
     Attributes:
-        result: What became of the claim; None when its call was never begun.
+        result: What became of the claim; None when its call was never begun, or its lease lost.
         lapsed: The call was not begun because the lease may have run out.
+        lost: The lease had passed to another when the call's answer was to be kept.
     """
 
     claim: Claim
     result: Result | None
     lapsed: bool = False
+    lost: bool = False
 
 
 class SenderPool:
@@ -31,7 +33,7 @@ class SenderPool:
 
     Args:
         size: Number of threads; the owner never submits more claims than are free.
-        deliver: Makes the call; raises nothing.
+        deliver: Makes the call; raises nothing, and returns None when the lease was lost.
         may_begin: False once no further call should start.
         monotonic: Seconds that never go back.
         inbox: Receives one Done per claim.
@@ -41,7 +43,7 @@ class SenderPool:
         self,
         size: int,
         *,
-        deliver: Callable[[Claim], Result],
+        deliver: Callable[[Claim], Result | None],
         may_begin: Callable[[], bool],
         monotonic: Callable[[], float],
         inbox: SimpleQueue[Done | None],
@@ -75,4 +77,5 @@ class SenderPool:
             elif not self._may_begin():
                 self._inbox.put(Done(claim, None))
             else:
-                self._inbox.put(Done(claim, self._deliver(claim)))
+                result = self._deliver(claim)
+                self._inbox.put(Done(claim, result, lost=result is None))

@@ -1,8 +1,9 @@
 """The worker: exchange with the outbox, call the API, exchange again.
 
-One thread, the one that calls `Worker.run`, owns the outbox; sender threads make the calls. An
-exchange hands in what has finished and takes as many rows as there are free senders, so a row that
-is leased is a row in flight.
+One thread, the one that calls `Worker.run`, makes the exchanges; sender threads make the calls, and
+keep the lists these bring, so that a database slow to take one holds up nothing else. An exchange
+hands in what has finished and takes as many rows as there are free senders, so a row that is leased
+is a row in flight.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class Worker:
         self._monotonic = monotonic
         self._caller = Caller(
             client_for,
+            outbox.receive,
             on_unknown=on_unknown,
             read_back=read_back or ReadBackSettings(),
             clock=clock,
@@ -207,6 +209,10 @@ class Worker:
         trip = self._limits.end(claim.account, None if result is None or claim.probe else result.healthy)
         if trip is not None:
             self._on_event(events.BreakerOpened(trip.account, trip.failures, trip.calls, TRIPPED))
+        if done.lost:
+            self._handover.totals.lost += 1
+            self._on_event(events.LeaseLost(claim.id))
+            return
         if result is None:
             if done.lapsed:
                 self._on_event(events.LeaseLost(claim.id))
@@ -216,7 +222,7 @@ class Worker:
             )
             return
         self._handover.finished.append(result)
-        self._on_event(_event_of(claim, result))
+        self._on_event(events.ended(claim, result))
         if result.kind == "hold":
             self._on_event(events.AccountHeld(claim.account, result.error_code, result.detail))
 
@@ -277,20 +283,3 @@ class Worker:
 
     def _jitter(self, seconds: float) -> float:
         return seconds * (0.5 + self._random() / 2)
-
-
-def _event_of(claim: Claim, result: Result) -> Event:
-    if claim.check is not None:
-        final = result.look_in is None and result.kind != "hold"
-        return events.ReadBack(claim.id, claim.account, result.kind, result.detail, final)
-    return events.Delivered(
-        claim.id,
-        claim.account,
-        claim.method,
-        claim.attempt,
-        result.kind,
-        result.error_code,
-        result.detail,
-        result.duration_ms,
-        result.look_in,
-    )

@@ -91,6 +91,7 @@ class Claim:
     Attributes:
         probe: The row tries an account that is closed.
         check: Set when the row is not to be called but to be looked for in its conversation.
+        poll: A subscription asks; nobody waits for the answer.
     """
 
     id: int
@@ -103,6 +104,7 @@ class Claim:
     lease_id: UUID
     probe: bool = False
     check: Check | None = None
+    poll: bool = False
 
 
 @dataclass(frozen=True, slots=True)

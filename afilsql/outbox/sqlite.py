@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import getpass
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
@@ -17,13 +18,12 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.base import conversation_key
+from afilsql.api.methods import ListKind
+from afilsql.errors import RequestNotFound
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import (
-    STATUSES,
-    Attempt,
     Claim,
+    Entry,
     Exchanged,
     Item,
     ItemDetail,
@@ -33,22 +33,21 @@ from afilsql.outbox.records import (
     Request,
     Result,
     Status,
+    Subscription,
 )
 from afilsql.outbox.sqlite_accounts import Accounts
+from afilsql.outbox.sqlite_conversation import conversation
+from afilsql.outbox.sqlite_enqueue import default_tries, insert
 from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_receive import receive
 from afilsql.outbox.sqlite_retention import apply_retention
-from afilsql.outbox.sqlite_rows import PARAMETERS, claim_of, item_of, stored, time_of
+from afilsql.outbox.sqlite_rows import claim_of, detail_of, item_of, list_rows, queue_status, stored
+from afilsql.outbox.sqlite_subscription import subscribe, subscriptions, unsubscribe
 from afilsql.outbox.sqlite_take import Take
-from afilsql.outbox.validate import validate, validate_all, validate_exchange
+from afilsql.outbox.validate import validate, validate_all, validate_exchange, validate_subscription
 
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
-
-_LISTS = {
-    "channels": ("chat_channel", "platform, platformid"),
-    "chats": ("chat", "platform, platformid, destination"),
-    "messages": ("chat_message", "id"),
-}
 
 
 def utcnow() -> datetime:
@@ -76,6 +75,9 @@ class SqliteOutbox:
         self._engine = create_engine(url)
         self._clock = clock
         self._monotonic = monotonic
+        self._writing = (
+            threading.Lock()
+        )  # in line here, threads need not ask the file again and again whether it is free
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
@@ -87,39 +89,9 @@ class SqliteOutbox:
         return self._insert(checked) if checked else []
 
     def _insert(self, requests: Sequence[Request]) -> list[int]:
-        now, user, ids = self._clock(), _user(), []
+        now, user = self._clock(), _user()
         with self._write() as cursor:
-            max_attempts = _default_tries(cursor)
-            for r in requests:
-                if r.dedup_key is not None:
-                    key = (r.account, r.dedup_key)
-                    found = cursor.execute("SELECT id FROM outbox WHERE account = ? AND dedup_key = ?", key).fetchone()
-                    if found:
-                        ids.append(int(found["id"]))
-                        continue
-                later = r.send_at is not None and r.send_at > now
-                cursor.execute(
-                    "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, "
-                    "type, fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, "
-                    "conversation, created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
-                    (
-                        uuid4().hex,
-                        r.account,
-                        r.method,
-                        *(r.parameters.get(p) for p in PARAMETERS),
-                        r.priority,
-                        "scheduled" if later else "queued",
-                        None if later else 0,
-                        stored(r.send_at if later and r.send_at else now),
-                        r.max_attempts or max_attempts,
-                        r.dedup_key,
-                        conversation_key(r.account, r.parameters),
-                        stored(now),
-                        user,
-                    ),
-                )
-                ids.append(int(cursor.lastrowid or 0))
-        return ids
+            return insert(cursor, requests, now, user)
 
     def exchange(
         self,
@@ -146,6 +118,9 @@ class SqliteOutbox:
                 if limit.tripped:
                     exchange.accounts.trip(limit.account)
             exchange.sweep(on_unknown)
+            if take:
+                exchange.polls.settle()
+                exchange.polls.ask()
             claims: list[Claim] = []
             if take:
                 until = now + timedelta(seconds=lease_seconds)
@@ -166,6 +141,42 @@ class SqliteOutbox:
         self._origin = origin
         return before is not None and abs(origin - before) > CLOCK_STEP
 
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
+        with self._write() as cursor:
+            return receive(cursor, claim, kind, rows, self._clock())
+
+    def subscribe(
+        self,
+        platform: str,
+        platformid: str,
+        destination: str | None = None,
+        *,
+        account: str = "default",
+        every_seconds: int = 30,
+        unread_only: bool = False,
+    ) -> int:
+        validate_subscription(platform, platformid, destination, account=account, every_seconds=every_seconds)
+        key, user = (account, platform, platformid, destination or ""), _user()
+        with self._write() as cursor:
+            now = self._clock()
+            return subscribe(cursor, key, every_seconds=every_seconds, unread_only=unread_only, user=user, now=now)
+
+    def unsubscribe(
+        self, platform: str, platformid: str, destination: str | None = None, *, account: str = "default"
+    ) -> bool:
+        with self._write() as cursor:
+            return unsubscribe(cursor, (account, platform, platformid, destination or ""))
+
+    def subscriptions(self) -> list[Subscription]:
+        with self._cursor() as cursor:
+            return subscriptions(cursor)
+
+    def conversation(
+        self, platform: str, platformid: str, destination: str, *, account: str | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        with self._cursor() as cursor:
+            return conversation(cursor, platform, platformid, destination, account, limit)
+
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         with self._write() as cursor:
             cursor.executemany(
@@ -177,14 +188,10 @@ class SqliteOutbox:
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
-            row = cursor.execute("SELECT * FROM outbox WHERE id = ?", (id,)).fetchone()
-            if row is None:
-                raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
-            tries = cursor.execute("SELECT * FROM attempt WHERE id = ? ORDER BY attempt", (id,)).fetchall()
-            answer = cursor.execute("SELECT body FROM response WHERE id = ?", (id,)).fetchone()
-        names = ("attempt", "started_at", "duration_ms", "http_status", "error_code", "detail", "worker")
-        history = [Attempt(**{n: t[n] for n in names} | {"started_at": time_of(t["started_at"])}) for t in tries]
-        return ItemDetail(item_of(row), history, answer["body"] if answer else None)
+            found = detail_of(cursor, id)
+        if found is None:
+            raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
+        return found
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         with self._cursor() as cursor:
@@ -194,19 +201,8 @@ class SqliteOutbox:
             return [item_of(row) for row in found]
 
     def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in _LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-        table, order = _LISTS[kind]
-        sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"
         with self._cursor() as cursor:
-            rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
-        for row in rows:
-            row["updated_at"] = time_of(row["updated_at"])
-            if row.get("dated_at") is not None:
-                row["dated_at"] = time_of(row["dated_at"])
-            if row.get("sent") is not None:
-                row["sent"] = bool(row["sent"])
-        return rows
+            return list_rows(cursor, kind, account, limit)
 
     def requeue(self, ids: Sequence[int]) -> int:
         with self._write() as cursor:
@@ -214,7 +210,7 @@ class SqliteOutbox:
                 "UPDATE outbox SET status = 'queued', turn = 0, due_at = ?, max_attempts = attempts + ?, "
                 "completed_at = NULL, error_code = NULL, http_status = NULL, check_at = NULL, lease_id = NULL "
                 "WHERE id = ? AND status IN ('failed', 'uncertain', 'cancelled')",
-                [(stored(self._clock()), _default_tries(cursor), id) for id in dict.fromkeys(ids)],
+                [(stored(self._clock()), default_tries(cursor), id) for id in dict.fromkeys(ids)],
             )
             return max(0, cursor.rowcount)
 
@@ -231,24 +227,8 @@ class SqliteOutbox:
             return apply_retention(cursor, self._clock())
 
     def status(self) -> QueueStatus:
-        now = self._clock()
         with self._cursor() as cursor:
-            found = cursor.execute(
-                "SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status"
-            ).fetchall()
-            held = cursor.execute(
-                "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
-                "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
-            ).fetchall()
-            workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
-        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
-        waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
-        return QueueStatus(
-            counts,
-            max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
-            [(h["name"], h["held_reason"] or "") for h in held],
-            [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
-        )
+            return queue_status(cursor, self._clock())
 
     def close(self) -> None:
         self._engine.dispose()
@@ -274,7 +254,7 @@ class SqliteOutbox:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Cursor]:
-        with self._cursor() as cursor:
+        with self._writing, self._cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:
                 yield cursor
@@ -282,11 +262,6 @@ class SqliteOutbox:
                 cursor.connection.rollback()
                 raise
             cursor.execute("COMMIT")
-
-
-def _default_tries(cursor: sqlite3.Cursor) -> int:
-    row = cursor.execute("SELECT value FROM setting WHERE name = 'max_attempts'").fetchone()
-    return int(row["value"]) if row else 8
 
 
 def _user() -> str:

@@ -10,7 +10,8 @@ from uuid import UUID
 from afilsql.api.methods import METHODS
 from afilsql.outbox.records import OnUnknown, Result
 from afilsql.outbox.sqlite_accounts import Accounts
-from afilsql.outbox.sqlite_rows import cut, save_rows, stored, time_of
+from afilsql.outbox.sqlite_poll import Polls
+from afilsql.outbox.sqlite_rows import cut, stored, time_of
 
 _NOT_HELD = "NOT EXISTS (SELECT 1 FROM account a WHERE a.name = o.account AND a.held_at IS NOT NULL)"
 
@@ -24,6 +25,7 @@ class Exchange:
         self._time = now
         self._now = stored(now)
         self.accounts = Accounts(cursor, worker, now)
+        self.polls = Polls(cursor, now)
         self.reopened: list[tuple[str, float]] = []
 
     def heartbeat(self) -> None:
@@ -46,7 +48,10 @@ class Exchange:
             "UPDATE outbox SET check_at = ? WHERE status = 'uncertain' AND check_at IS NOT NULL", (self._now,)
         )
         self._cursor.execute("UPDATE account SET probe_at = ? WHERE probe_at IS NOT NULL", (self._now,))
-        self._cursor.execute("UPDATE account SET rest_until = NULL, tokens_at = ?", (self._now,))
+        self._cursor.execute(
+            "UPDATE account SET rest_until = NULL, tokens_at = ?, poll_tokens_at = ?", (self._now, self._now)
+        )
+        self.polls.start_anew()
 
     def complete(self, results: Sequence[Result]) -> list[int]:
         """Write results back; return the ids whose lease had passed to another."""
@@ -66,7 +71,7 @@ class Exchange:
             if row["status"] == "uncertain":
                 self._settle(r)
             else:
-                self._complete_one(r, row)
+                self._complete_one(r)
             heard.append((r, row["account"]))
             if _is_over(r):
                 freed.append(row["conversation"])
@@ -80,7 +85,7 @@ class Exchange:
         found = self._cursor.execute("SELECT 1 FROM attempt WHERE id = ? AND attempt = ? AND worker = ?", key)
         return found.fetchone() is not None
 
-    def _complete_one(self, r: Result, row: sqlite3.Row) -> None:
+    def _complete_one(self, r: Result) -> None:
         """Write back what became of a call."""
         if r.kind == "release":
             self._cursor.execute(
@@ -114,8 +119,6 @@ class Exchange:
             self._cursor.execute(
                 "INSERT OR REPLACE INTO response (id, received_at, body) VALUES (?, ?, ?)", (r.id, self._now, r.body)
             )
-        if r.kind_of_rows:
-            save_rows(self._cursor, r, row["account"], self._now)
 
     def _settle(self, r: Result) -> None:
         """Write back what reading the conversation of an uncertain row has shown."""
@@ -252,7 +255,8 @@ class Exchange:
             "SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled' UNION ALL "
             "SELECT MIN(check_at) FROM outbox WHERE status = 'uncertain' AND check_at IS NOT NULL"
         ).fetchall()
-        times = [d["due"] for d in due if d["due"]] + self.accounts.next_due()
+        times = [d["due"] for d in due if d["due"]]
+        times += self.accounts.next_due() + self.polls.next_due()
         try:
             return bool(waiting), time_of(min(times)) if times else None
         except (TypeError, ValueError):  # written by hand, and no time: it is never due

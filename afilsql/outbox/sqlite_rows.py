@@ -1,27 +1,23 @@
-"""Between rows of the embedded database and our records: times, claims, items, and the lists that answers bring."""
+"""Between rows of the embedded database and our records: times, claims, items, and rows of the lists it keeps."""
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from afilsql.outbox.records import Check, Claim, Item, Known, Result
+from afilsql.errors import InvalidParameter
+from afilsql.outbox.records import STATUSES, Attempt, Check, Claim, Item, ItemDetail, Known, QueueStatus, Status
 
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
-_WIDTH = {
-    "platform": 20,
-    "platformid": 100,
-    "destination": 200,
-    "name": 400,
-    "messageid": 100,
-    "status": 50,
-    "datetime": 50,
+_LISTS = {
+    "channels": ("chat_channel", "platform, platformid"),
+    "chats": ("chat", "platform, platformid, destination"),
+    "messages": ("chat_message", "id"),
 }
-_LIST_COLUMNS = ("platform", "platformid", "destination", "name", "message", "messageid", "sent", "status", "datetime")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIMES = ("updated_at", "dated_at", "seen_at", "poll_at")
+_FLAGS = ("sent", "is_backlog", "is_new")
 
 
 def stored(time: datetime) -> str:
@@ -63,6 +59,7 @@ def claim_of(row: sqlite3.Row, look: tuple[datetime, list[sqlite3.Row]] | None =
         lease_id=UUID(row["lease_id"]),
         probe=bool(row["is_probe"]),
         check=check,
+        poll=row["subscription_id"] is not None,
     )
 
 
@@ -88,65 +85,49 @@ def item_of(row: sqlite3.Row) -> Item:
         error_code=row["error_code"],
         http_status=row["http_status"],
         dedup_key=row["dedup_key"],
+        messageid=row["messageid"],
+        delivery_status=row["delivery_status"],
     )
 
 
-def save_rows(cursor: sqlite3.Cursor, r: Result, account: str, now: str) -> None:
-    """Keep the list of one answer; a row that is there and says the same is left alone."""
-    rows = [
-        {k: cut(row.get(k), _WIDTH.get(k)) for k in _LIST_COLUMNS}
-        | {"account": account, "now": now, "dated_at": _dated_at(row.get("datetime"))}
-        for row in r.rows
-    ]
-    if r.kind_of_rows == "channels":
-        cursor.executemany(
-            "INSERT INTO chat_channel (account, platform, platformid, name, updated_at) "
-            "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), :name, :now) "
-            "ON CONFLICT DO UPDATE SET name = excluded.name, updated_at = excluded.updated_at "
-            "WHERE name IS NOT excluded.name",
-            rows,
-        )
-        return
-    columns = (
-        "(account, platform, platformid, destination, message, messageid, sent, status, datetime, dated_at, updated_at)"
-    )
-    values = (
-        "VALUES (:account, COALESCE(:platform, ''), COALESCE(:platformid, ''), COALESCE(:destination, ''), "
-        ":message, :messageid, :sent, :status, :datetime, :dated_at, :now)"
-    )
-    told = ["message", "sent", "status", "datetime"]
-    if r.kind_of_rows == "chats":
-        table, key = "chat", "(account, platform, platformid, destination)"
-        told.append("messageid")
-    else:
-        table, key = "chat_message", "(account, platform, platformid, messageid) WHERE messageid IS NOT NULL"
-        told.append("destination")
-        rows = [row for row in rows if row.get("messageid") is not None or not _known(cursor, row)]
-    set_ = ", ".join(f"{c} = excluded.{c}" for c in (*told, "dated_at", "updated_at"))
-    differs = " OR ".join(f"{table}.{c} IS NOT excluded.{c}" for c in told)
-    cursor.executemany(
-        f"INSERT INTO {table} {columns} {values} ON CONFLICT {key} DO UPDATE SET {set_} WHERE {differs}", rows
-    )
-
-
-def _known(cursor: sqlite3.Cursor, row: dict[str, object]) -> bool:
-    """True when a message without an id is here already, to the letter."""
-    found = cursor.execute(
-        "SELECT 1 FROM chat_message WHERE account = :account AND platform = COALESCE(:platform, '') "
-        "AND platformid = COALESCE(:platformid, '') AND destination = COALESCE(:destination, '') "
-        "AND message IS :message "
-        "AND datetime IS :datetime AND messageid IS NULL",
-        row,
-    )
-    return found.fetchone() is not None
-
-
-def _dated_at(text: Any) -> str | None:
-    """The `datetime` of a chat or message as stored where it is an ISO 8601 time, else None."""
-    if not isinstance(text, str) or not _ISO_DATE.match(text):
+def detail_of(cursor: sqlite3.Cursor, id: int) -> ItemDetail | None:
+    """Return a request with its tries and its answer; None when there is none with this id."""
+    row = cursor.execute("SELECT * FROM outbox WHERE id = ?", (id,)).fetchone()
+    if row is None:
         return None
-    try:
-        time = datetime.fromisoformat(text.strip())
-        return stored(time if time.tzinfo else time.replace(tzinfo=UTC))
-    except (ValueError, OverflowError):  # in UTC it may lie before the year 1 or after 9999
-        return None
+    tries = cursor.execute("SELECT * FROM attempt WHERE id = ? ORDER BY attempt", (id,)).fetchall()
+    answer = cursor.execute("SELECT body FROM response WHERE id = ?", (id,)).fetchone()
+    names = ("attempt", "started_at", "duration_ms", "http_status", "error_code", "detail", "worker")
+    history = [Attempt(**{n: t[n] for n in names} | {"started_at": time_of(t["started_at"])}) for t in tries]
+    return ItemDetail(item_of(row), history, answer["body"] if answer else None)
+
+
+def list_rows(cursor: sqlite3.Cursor, kind: str, account: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return rows of a list: `channels`, `chats` or `messages`. Raises InvalidParameter."""
+    if kind not in _LISTS:
+        raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
+    table, order = _LISTS[kind]
+    sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"
+    rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
+    for row in rows:
+        row |= {name: time_of(row[name]) for name in _TIMES if row.get(name) is not None}
+        row |= {name: bool(row[name]) for name in _FLAGS if row.get(name) is not None}
+    return rows
+
+
+def queue_status(cursor: sqlite3.Cursor, now: datetime) -> QueueStatus:
+    """Return the queue at a glance."""
+    found = cursor.execute("SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status").fetchall()
+    held = cursor.execute(
+        "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
+        "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
+    ).fetchall()
+    workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
+    counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
+    waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
+    return QueueStatus(
+        counts,
+        max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
+        [(h["name"], h["held_reason"] or "") for h in held],
+        [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
+    )

@@ -6,19 +6,22 @@ Connections are in autocommit, since each procedure owns its transaction. Reads 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
+from afilsql.api.methods import ListKind
 from afilsql.errors import InvalidParameter, RequestNotFound
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import (
     STATUSES,
     Attempt,
     Claim,
+    Entry,
     Exchanged,
     Item,
     ItemDetail,
@@ -28,28 +31,37 @@ from afilsql.outbox.records import (
     Request,
     Result,
     Status,
+    Subscription,
 )
 from afilsql.outbox.sqlserver_rows import (
     check_of,
     claim_of,
+    entry_of,
     item_of,
     json_of,
     limit_fields,
+    received_fields,
     request_fields,
     result_fields,
+    subscription_of,
     utc,
 )
 from afilsql.outbox.validate import validate, validate_all
 
 _ITEM = (
     "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
-    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key"
+    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
+    "messageid, delivery_status"
 )
 _LISTS = {
     "channels": ("chat_channels", "platform, platformid"),
     "chats": ("chats", "platform, platformid, destination"),
     "messages": ("chat_messages", "id"),
 }
+
+
+#: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
+RECEIVING = 4
 
 
 class SqlServerOutbox:
@@ -63,6 +75,7 @@ class SqlServerOutbox:
     def __init__(self, url: str, *, allow_private_urls: bool = False) -> None:
         self._engine = create_engine(url, autocommit=True)
         self._allow_private_urls = allow_private_urls
+        self._receiving = threading.BoundedSemaphore(RECEIVING)
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request) -> int:
@@ -125,6 +138,48 @@ class SqlServerOutbox:
             next_due_in=next_due,
             reopened=[(r["account"], float(r["seconds"])) for r in json.loads(summary.reopened or "[]")],
         )
+
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
+        sql = "EXEC afil.receive @id = ?, @lease_id = ?, @attempt = ?, @list = ?, @rows = ?"
+        body = json_of([received_fields(row) for row in rows])
+        with self._receiving:
+            return bool(self._scalar(sql, claim.id, str(claim.lease_id), claim.attempt, kind, body))
+
+    def subscribe(
+        self,
+        platform: str,
+        platformid: str,
+        destination: str | None = None,
+        *,
+        account: str = "default",
+        every_seconds: int = 30,
+        unread_only: bool = False,
+    ) -> int:
+        sql = (
+            "DECLARE @id BIGINT; EXEC afil.subscribe @platform = ?, @platformid = ?, @destination = ?, "
+            "@every_seconds = ?, @account = ?, @unread_only = ?, @id = @id OUTPUT; SELECT @id;"
+        )
+        return int(self._scalar(sql, platform, platformid, destination, every_seconds, account, int(unread_only)))
+
+    def unsubscribe(
+        self, platform: str, platformid: str, destination: str | None = None, *, account: str = "default"
+    ) -> bool:
+        sql = "EXEC afil.unsubscribe @platform = ?, @platformid = ?, @destination = ?, @account = ?"
+        return bool(self._scalar(sql, platform, platformid, destination, account))
+
+    def subscriptions(self) -> list[Subscription]:
+        sql = "SELECT * FROM afil.subscriptions ORDER BY account, platform, platformid, destination"
+        with self._cursor() as cursor:
+            return [subscription_of(row) for row in cursor.execute(sql).fetchall()]
+
+    def conversation(
+        self, platform: str, platformid: str, destination: str, *, account: str | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        where, values = ("WHERE account = ?", (account,)) if account else ("", ())
+        sql = f"SELECT TOP ({int(limit)}) * FROM afil.conversation(?, ?, ?) {where} ORDER BY place DESC"
+        with self._cursor() as cursor:
+            found = cursor.execute(sql, (platform, platformid, destination, *values)).fetchall()
+        return [entry_of(row) for row in reversed(found)]
 
     def release(self, worker: str, claims: Sequence[Claim]) -> int:
         body = [{"id": c.id, "lease_id": str(c.lease_id), "attempt": c.attempt} for c in claims]

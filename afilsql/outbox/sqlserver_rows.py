@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from afilsql.outbox.records import Check, Claim, Item, Known, Limit, Request, Result
+from afilsql.outbox.records import Check, Claim, Entry, Item, Known, Limit, Request, Result, Subscription
 
 _PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 
@@ -47,7 +47,6 @@ def result_fields(n: int, r: Result) -> dict[str, object]:
         "look_ms": None if r.look_in is None else int(r.look_in * 1000),
         "unknown": 1 if r.unknown else None,
         "healthy": None if r.healthy is None else int(r.healthy),
-        "list": r.kind_of_rows,
     }
     return {k: v for k, v in fields.items() if v is not None}
 
@@ -102,6 +101,45 @@ def item_of(row: Any) -> Item:
         error_code=row.error_code,
         http_status=row.http_status,
         dedup_key=row.dedup_key,
+        messageid=row.messageid,
+        delivery_status=row.delivery_status,
+    )
+
+
+def received_fields(row: Mapping[str, Any]) -> dict[str, object]:
+    """A row of an answer's list as afil.receive reads it."""
+    sent, dated_at = row.get("sent"), row.get("dated_at")
+    fields = {**row, "sent": None if sent is None else int(sent), "dated_at": dated_at and _naive(dated_at)}
+    return {k: v for k, v in fields.items() if v is not None}
+
+
+def subscription_of(row: Any) -> Subscription:
+    return Subscription(
+        id=int(row.id),
+        account=row.account,
+        platform=row.platform,
+        platformid=row.platformid,
+        destination=row.destination,
+        every_seconds=row.every_seconds,
+        unread_only=bool(row.unread_only),
+        next_at=utc(row.next_at),
+        last_at=utc(row.last_at),
+        failures=row.failures,
+        error_code=row.error_code,
+        created_by=row.created_by,
+    )
+
+
+def entry_of(row: Any) -> Entry:
+    return Entry(
+        at=utc(row.at),
+        account=row.account,
+        sent=None if row.sent is None else bool(row.sent),
+        message=row.message,
+        status=row.status,
+        messageid=row.messageid,
+        request_id=None if row.id is None else int(row.id),
+        row_id=None if row.row_id is None else int(row.row_id),
     )
 
 

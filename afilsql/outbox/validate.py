@@ -48,6 +48,16 @@ def validate_all(requests: list[Request] | tuple[Request, ...], *, allow_private
     return checked
 
 
+def validate_subscription(
+    platform: str, platformid: str, destination: str | None, *, account: str, every_seconds: int
+) -> None:
+    """Raise InvalidParameter for what afil.subscribe would refuse."""
+    parameters = {"platform": platform, "platformid": platformid, "destination": destination}
+    validate(Request("getmessages" if destination else "getchats", parameters, account=account))
+    if not 5 <= every_seconds <= 86400:
+        raise InvalidParameter(f"@every_seconds {every_seconds} is not between 5 and 86400")
+
+
 def validate_exchange(worker: str, *, take: int, lease_seconds: int, on_unknown: str, room: int | None) -> None:
     """Raise InvalidParameter for what afil.exchange would refuse."""
     if not 1 <= len(worker) <= 128:

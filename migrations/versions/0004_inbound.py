@@ -45,12 +45,14 @@ INDEXES = (
     ),
 )
 #: name, value, lowest, highest, meaning
-SETTING = (
-    "inbound_per_minute",
-    60,
-    0,
-    6000,
-    "Requests a minute that subscriptions may make for one account; 0 stops them all.",
+SETTINGS = (
+    (
+        "inbound_per_minute",
+        60,
+        0,
+        6000,
+        "Requests a minute that subscriptions may make for one account; 0 stops them all.",
+    ),
 )
 
 
@@ -93,15 +95,17 @@ def upgrade() -> None:
         schema=schema,
         sqlite_autoincrement=True,
     )
-    op.execute(
-        f"INSERT INTO {prefix}setting (name, value, lowest, highest, meaning) VALUES "
-        "('{}', '{}', {}, {}, '{}')".format(*SETTING)
-    )
+    for setting, value, lowest, highest, meaning in SETTINGS:
+        op.execute(
+            f"INSERT INTO {prefix}setting (name, value, lowest, highest, meaning) "
+            f"VALUES ('{setting}', '{value}', {lowest}, {highest}, '{meaning}')"
+        )
 
 
 def downgrade() -> None:
     schema, prefix = _where()
-    op.execute(f"DELETE FROM {prefix}setting WHERE name = '{SETTING[0]}'")
+    for setting, *_ in SETTINGS:
+        op.execute(f"DELETE FROM {prefix}setting WHERE name = '{setting}'")
     op.execute(f"DELETE FROM {prefix}outbox WHERE subscription_id IS NOT NULL")
     op.drop_table("subscription", schema=schema)
     for table, name, *_ in reversed(INDEXES):

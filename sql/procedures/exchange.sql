@@ -105,6 +105,8 @@ BEGIN
 
         IF EXISTS (SELECT 1 FROM afil.setting WHERE name = 'paused' AND value = N'1')
             SET @paused = 1;
+        IF @paused = 0 AND @take > 0
+            EXEC afil.exchange_poll @now = @now;
         IF @paused = 0
             EXEC afil.exchange_take
                 @take = @take,
@@ -162,6 +164,23 @@ BEGIN
                 SELECT MIN(check_at) AS due_at
                 FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
                 WHERE status = 'uncertain' AND check_at IS NOT NULL
+                UNION ALL
+                SELECT MIN(s.due_at)
+                FROM afil.subscription AS s
+                WHERE NOT EXISTS (
+                        SELECT 1
+                        FROM afil.account AS a
+                        WHERE a.name = s.account AND COALESCE(a.held_at, a.tripped_at) IS NOT NULL
+                    )
+                UNION ALL
+                SELECT MIN(c.poll_at)
+                FROM afil.chat AS c WITH (READPAST, READCOMMITTEDLOCK)
+                WHERE c.poll_at IS NOT NULL
+                    AND NOT EXISTS (
+                        SELECT 1
+                        FROM afil.account AS a
+                        WHERE a.name = c.account AND COALESCE(a.held_at, a.tripped_at) IS NOT NULL
+                    )
                 UNION ALL
                 SELECT MIN(v.due_at)
                 FROM (

@@ -39,8 +39,7 @@ BEGIN
         retry_ms INT NULL,
         look_ms INT NULL,
         is_unknown BIT NULL,
-        healthy BIT NULL,
-        list VARCHAR(10) NULL
+        healthy BIT NULL
     );
     DECLARE @done TABLE (
         id BIGINT NOT NULL PRIMARY KEY,
@@ -70,8 +69,7 @@ BEGIN
         retry_ms,
         look_ms,
         is_unknown,
-        healthy,
-        list
+        healthy
     )
     SELECT
         v.n,
@@ -87,8 +85,7 @@ BEGIN
         v.retry_ms,
         v.look_ms,
         v.is_unknown,
-        v.healthy,
-        v.list
+        v.healthy
     FROM OPENJSON(@results) WITH (
         n INT,
         id BIGINT,
@@ -103,8 +100,7 @@ BEGIN
         retry_ms INT,
         look_ms INT,
         is_unknown BIT '$.unknown',
-        healthy BIT,
-        list VARCHAR(10)
+        healthy BIT
     ) AS v
     CROSS APPLY afil.json_text(v.error_code) AS e
     CROSS APPLY afil.json_text(v.detail) AS d;
@@ -250,25 +246,6 @@ BEGIN
                 FOR JSON PATH
             );
         EXEC afil.exchange_accounts @worker = @worker, @told = @told, @now = @now, @reopened = @reopened OUTPUT;
-    END;
-
-    /* Lists, one answer after another, so that of two answers in one hand-in the later wins. */
-    DECLARE @n INT, @list VARCHAR(10), @account NVARCHAR(128), @id BIGINT;
-    SELECT @n = MIN(r.n)
-    FROM @result AS r
-    INNER JOIN @done AS d ON d.n = r.n
-    WHERE r.list IS NOT NULL;
-    WHILE @n IS NOT NULL
-    BEGIN
-        SELECT @list = r.list, @account = d.account, @id = d.id
-        FROM @result AS r
-        INNER JOIN @done AS d ON d.n = r.n
-        WHERE r.n = @n;
-        EXEC afil.save_list @id = @id, @list = @list, @account = @account, @now = @now;
-        SELECT @n = MIN(r.n)
-        FROM @result AS r
-        INNER JOIN @done AS d ON d.n = r.n
-        WHERE r.list IS NOT NULL AND r.n > @n;
     END;
 
     IF @done_count < @results_count

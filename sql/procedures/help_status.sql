@@ -1,8 +1,8 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Is all well? A line each for the workers, the queue, the accounts, what failed and the notifications, with what to do
-where something is not.
+Is all well? A line each for the workers, the queue, the accounts, what failed, the notifications and the subscriptions,
+with what to do where something is not.
 
 EXEC afil.help_status;
 
@@ -16,6 +16,7 @@ BEGIN
     SET NOCOUNT, XACT_ABORT ON;
     DECLARE @now DATETIME2(3) = SYSUTCDATETIME(), @alive INT, @seen INT, @waiting BIGINT, @sending BIGINT, @oldest INT;
     DECLARE @scheduled BIGINT, @failed INT, @uncertain BIGINT, @held INT, @broken INT, @paused BIT = 0;
+    DECLARE @subscribed INT, @failing INT, @faults NVARCHAR(1000);
     DECLARE @names NVARCHAR(4000), @codes NVARCHAR(1000), @error NVARCHAR(2000);
 
     SELECT @alive = COALESCE(SUM(CASE WHEN is_alive = 1 THEN 1 ELSE 0 END), 0), @seen = MIN(seen_seconds_ago)
@@ -46,6 +47,19 @@ BEGIN
         @names = LEFT(STRING_AGG(CONCAT(CAST(name AS NVARCHAR(MAX)), N' (', LEFT(held_reason, 100), N')'), N'; '), 4000)
     FROM afil.held_accounts;
     SELECT @broken = COUNT(*) FROM afil.notifications WHERE state NOT IN ('ok', 'hidden');
+    SELECT
+        @subscribed = COUNT(*),
+        @failing = COALESCE(SUM(CASE WHEN failures > 0 THEN 1 ELSE 0 END), 0),
+        @faults = LEFT(
+            STRING_AGG(
+                CASE
+                    WHEN failures > 0 THEN CONCAT(CAST(platform AS NVARCHAR(MAX)), N' ', platformid, N' ', error_code)
+                END,
+                N', '
+            ),
+            1000
+        )
+    FROM afil.subscription;
     SELECT @paused = 1 FROM afil.setting WHERE name = 'paused' AND value = N'1';
     SELECT TOP (1) @error = CONCAT(CONVERT(NVARCHAR(19), logged_at, 120), N' ', event, N': ', detail)
     FROM afil.event_log
@@ -115,7 +129,14 @@ BEGIN
             CONCAT(@broken, N' not in order'),
             N'SELECT name, state, reason FROM afil.notifications; EXEC afil.refresh_notification rebuilds one'
         UNION ALL
-        SELECT 8, 'last event', CAST(1 AS BIT), COALESCE(@error, N'none'), NULL
+        SELECT
+            8,
+            'subscriptions',
+            CAST(CASE WHEN @failing = 0 THEN 1 ELSE 0 END AS BIT),
+            CONCAT(@subscribed, N' in all, ', @failing, N' failing', N': ' + @faults),
+            N'SELECT * FROM afil.subscriptions WHERE failures > 0; tried again later and later, an hour at most'
+        UNION ALL
+        SELECT 9, 'last event', CAST(1 AS BIT), COALESCE(@error, N'none'), NULL
     ) AS s
     ORDER BY s.place;
     RETURN 0;

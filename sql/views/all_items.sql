@@ -1,7 +1,8 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-Every request as it stands; times are UTC. The last five columns carry the names that Database Mail gives them.
+Every request as it stands; times are UTC. messageid and delivery_status are the API's, once the
+message was recognized in its conversation. The last five columns carry the names that Database Mail gives them.
 
 SELECT TOP (10) * FROM afil.all_items ORDER BY id DESC;
 
@@ -36,6 +37,8 @@ SELECT
     dedup_key,
     notification,
     check_at,
+    messageid,
+    delivery_status,
     status AS sent_status,
     created_at AS send_request_date,
     created_by AS send_request_user,

@@ -1,8 +1,8 @@
 SET ANSI_NULLS, QUOTED_IDENTIFIER ON;
 GO
 /*
-The chats that afil.get_chats brought, each with its last message; updated_at is UTC. dated_at is datetime where
-that is an ISO 8601 time, else NULL; the API does not say its time zone.
+The chats that afil.get_chats brought, each with its last message; times are UTC. dated_at is datetime where
+that is an ISO 8601 time, by the worker's AFILSQL_API_TIME_ZONE where it names no zone; else NULL.
 
 SELECT * FROM afil.chats;
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from afilsql import deploy
+from afilsql.api.methods import ListKind
 from afilsql.outbox import open_outbox, schema
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.engine import create_engine
@@ -24,6 +25,10 @@ from afilsql.outbox.records import Claim, Exchanged, Request, Result
 from afilsql.outbox.sqlite import SqliteOutbox
 
 _KEPT = (schema.error_code, schema.setting, schema.sql_object)
+_TABLE = re.compile(rf"\b(FROM|UPDATE|INTO|ON) (?=({'|'.join(t.name for t in schema.metadata.tables.values())})\b)")
+#: Seconds that pass by waiting where the clock cannot be moved; of more, the times of subscriptions are set back.
+_SLEPT = 4.5
+_OF_SUBSCRIPTIONS = (("subscription", "due_at"), ("chat", "poll_at"), ("account", "poll_tokens_at"))
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Engine:
 
     outbox: Outbox
     again: Callable[[], Outbox]
-    later: Callable[[float], None]
+    later: Callable[[float], None]  # on T-SQL more than a few seconds pass for subscriptions only
     now: Callable[[], datetime]
     query: Callable[[str], list[tuple[Any, ...]]]  # a statement on the tables, written without their schema
 
@@ -49,6 +54,11 @@ class Engine:
 
     def hand_in(self, claim: Claim, kind: str = "sent", *, worker: str = "w", **fields: Any) -> Exchanged:
         return self.outbox.exchange(worker, results=[result(claim, kind, **fields)])
+
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]], **fields: Any) -> Exchanged:
+        """Keep a list and hand in its call as sent, as a worker does."""
+        assert self.outbox.receive(claim, kind, rows)
+        return self.hand_in(claim, **fields)
 
     def status(self, id: int) -> str:
         return self.outbox.get(id).item.status
@@ -120,10 +130,17 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
         def query(sql: str) -> list[tuple[Any, ...]]:
             cursor = connection.cursor()
-            cursor.execute(re.sub(r"\b(FROM|UPDATE) (?=(account|outbox|setting)\b)", r"\1 afil.", sql))
+            cursor.execute(_TABLE.sub(r"\1 afil.", sql))
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
 
-        yield Engine(request.getfixturevalue("tsql_outbox"), again, time.sleep, lambda: datetime.now(UTC), query)
+        def later(seconds: float) -> None:
+            if seconds <= _SLEPT:
+                time.sleep(seconds)
+                return
+            for table, column in _OF_SUBSCRIPTIONS:
+                query(f"UPDATE {table} SET {column} = DATEADD(SECOND, -{seconds:.0f}, {column})")
+
+        yield Engine(request.getfixturevalue("tsql_outbox"), again, later, lambda: datetime.now(UTC), query)
     for outbox in opened:
         outbox.close()
 

@@ -381,9 +381,7 @@ def bring(engine: Engine, kind: str, rows: list[dict[str, object]], account: str
     method, parameters, _ = LISTS[kind]
     engine.outbox.enqueue(Request(method, parameters, account=account))
     (claim,) = engine.take()
-    engine.hand_in(
-        claim, rows=rows, kind_of_rows=kind, body=json.dumps({"status": "SUCCESS", "result": {"list": rows}})
-    )
+    engine.receive(claim, kind, rows, body=json.dumps({"status": "SUCCESS", "result": {"list": rows}}))
 
 
 @pytest.mark.parametrize("kind", LISTS)

@@ -19,7 +19,10 @@ except ImportError:  # no unixODBC here: the tests skip, but must still be colle
         """Stands in for pyodbc.Error."""
 
 
-TABLES = ("response", "attempt", "outbox", "chat_channel", "chat", "chat_message", "account", "worker", "event_log")
+TABLES = (
+    *("response", "attempt", "outbox", "chat_channel", "chat", "chat_message", "subscription", "account", "worker"),
+    "event_log",
+)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,17 @@ from tests.tsql.rows import add
 
 pytestmark = pytest.mark.tsql
 
-ASPECTS = ["worker", "pause", "queue", "accounts", "failed", "uncertain", "notifications", "last event"]
+ASPECTS = [
+    "worker",
+    "pause",
+    "queue",
+    "accounts",
+    "failed",
+    "uncertain",
+    "notifications",
+    "subscriptions",
+    "last event",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +113,12 @@ def test_many_held_accounts_with_long_names_do_not_break_it(query: Any) -> None:
     row = status(query)["accounts"]
     assert not row.ok
     assert len(row.state) > 3000
+
+
+def test_a_subscription_that_fails_is_named_with_its_code(query: Any) -> None:
+    for platformid in ("100", "200"):
+        query("EXEC afil.subscribe @platform = N'whatsapp', @platformid = ?", platformid)
+    assert status(query)["subscriptions"].state == "2 in all, 0 failing"
+    query("UPDATE afil.subscription SET failures = 3, error_code = N'CHANNEL_NOT_FOUND' WHERE platformid = N'200'")
+    found = status(query)["subscriptions"]
+    assert (found.ok, found.state) == (False, "2 in all, 1 failing: whatsapp 200 CHANNEL_NOT_FOUND")

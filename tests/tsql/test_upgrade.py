@@ -27,15 +27,18 @@ LONG = "línea ñ 🙂 " * 1000  # beyond 8,000 bytes, where SQL Server and Babe
 #: What revision 0001 had, by table.
 #: Columns that later revisions brought.
 NEW = {
-    "outbox": {"notification", "taken_at", "unknown_since", "check_at"},
+    "outbox": {
+        *("notification", "taken_at", "unknown_since", "check_at"),
+        *("subscription_id", "messageid", "delivery_status"),
+    },
     "account": {c.name for c in schema.account.columns} - {"name", "held_at", "held_reason"},
-    "chat": {"dated_at"},
-    "chat_message": {"dated_at"},
+    "chat": {"dated_at", "poll_at", "is_backlog"},
+    "chat_message": {"dated_at", "seen_at", "is_new"},
 }
 OLD = {
     t.name: [c.name for c in t.columns if c.name not in NEW.get(t.name, ())]
     for t in schema.metadata.sorted_tables
-    if t.name not in ("notification", "sql_object", "error_code", "setting")
+    if t.name not in ("notification", "sql_object", "error_code", "setting", "subscription")
 }
 
 

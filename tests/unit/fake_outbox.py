@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+from afilsql.api.methods import ListKind
 from afilsql.outbox.records import Claim, Exchanged, Limit, OnUnknown, Result
 
 CHAT = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
@@ -19,6 +20,8 @@ class FakeOutbox:
     Attributes:
         fail: Called before each exchange with its results; may raise.
         fail_after: Called after each exchange took effect; may raise, so that its answer is lost.
+        refuse: Called before each list is kept, in the sender's thread; may raise, or say that the lease was lost.
+        received: (id of the claim, kind, rows) of the lists kept.
     """
 
     def __init__(self, rows: int = 0, *, method: str = "sendmessage", account: str = "default") -> None:
@@ -33,16 +36,27 @@ class FakeOutbox:
         self.purges = 0
         self.fail: Callable[[Sequence[Result]], None] = lambda results: None
         self.fail_after: Callable[[Sequence[Result]], None] = lambda results: None
+        self.refuse: Callable[[Claim], bool] = lambda claim: False
+        self.received: list[tuple[int, str, list[dict[str, Any]]]] = []
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         for _ in range(rows):
             self.add(method=method, account=account)
 
-    def add(self, *, method: str = "sendmessage", account: str = "default", attempt: int = 1) -> int:
+    def add(
+        self, *, method: str = "sendmessage", account: str = "default", attempt: int = 1, poll: bool = False
+    ) -> int:
         with self._lock:
             id = next(self._ids)
-            self.queue.append(Claim(id, uuid4(), account, method, CHAT, attempt, 8, uuid4()))
+            self.queue.append(Claim(id, uuid4(), account, method, CHAT, attempt, 8, uuid4(), poll=poll))
             return id
+
+    def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
+        if self.refuse(claim):
+            return False
+        with self._lock:
+            self.received.append((claim.id, kind, [dict(row) for row in rows]))
+        return True
 
     def apply_retention(self) -> bool:
         self.purges += 1

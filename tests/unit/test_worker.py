@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from afilsql.api.client import AfilnetClient
-from afilsql.api.reply import Reply
+from afilsql.api.reply import Chat, Reply
 from afilsql.delivery import events
 from afilsql.delivery.worker import Totals, Worker
 from afilsql.errors import (
@@ -181,19 +181,62 @@ def test_a_send_to_be_read_back_is_not_counted_as_left_to_a_person(on_unknown: s
     assert {(r.kind, r.look_in is None) for r in outbox.results} == {("uncertain", on_unknown == "hold")}
 
 
-def test_the_rows_of_an_answer_come_along() -> None:
-    class WithRows:
-        http_status, text = 200, "[]"
+LISTED = Reply("getchats", 200, (Chat("100", "whatsapp", "hi", "346", "1", False, "received", None),), "[]")
 
-        def dicts(self) -> list[dict[str, Any]]:
-            raise KeyError("shape")
 
+def test_the_list_of_an_answer_is_kept_before_its_result_is_handed_in() -> None:
     outbox = FakeOutbox(1, method="getchats")
-    Watched(outbox, Client(lambda n: Reply("getchats", 200, (), "[]"))).worker.run(until="drained")
-    assert outbox.results[0].kind_of_rows == "chats"
-    broken = FakeOutbox(1, method="getchats")
-    Watched(broken, Client(lambda n: cast(Reply, WithRows()))).worker.run(until="drained")
-    assert (broken.results[0].kind, broken.results[0].error_code) == ("failed", "INTERNAL")
+    before: list[int] = []
+    outbox.refuse = lambda claim: before.append(len(outbox.results)) or False  # type: ignore[func-returns-value]
+    assert Watched(outbox, Client(lambda n: LISTED)).worker.run(until="drained") == Totals(sent=1)
+    ((id, kind, (row,)),) = outbox.received
+    assert (id, kind, row["message"], row["dated_at"]) == (1, "chats", "hi", None)
+    assert before == [0]
+
+
+def test_an_answer_of_no_known_shape_fails_its_row_alone() -> None:
+    outbox = FakeOutbox(1, method="getchats")
+    Watched(outbox, Client(lambda n: cast(Reply, object()))).worker.run(until="drained")
+    assert (outbox.results[0].kind, outbox.results[0].error_code) == ("failed", "INTERNAL")
+    assert outbox.received == []
+
+
+def test_a_list_whose_lease_was_lost_is_dropped_with_its_result() -> None:
+    outbox = FakeOutbox(3, method="getchats")
+    outbox.refuse = lambda claim: claim.id == 2
+    watched = Watched(outbox, Client(lambda n: LISTED))
+    with watched.running() as future:
+        wait_for(lambda: len(outbox.results) == 2 and watched.told(events.LeaseLost))
+        watched.worker.stop()
+        assert future.result(3) == Totals(sent=2, lost=1)
+    assert watched.told(events.LeaseLost) == [events.LeaseLost(2)]
+    assert sorted(r.id for r in outbox.results) == [1, 3]
+    assert list(outbox.leased) == [2], "nothing is handed in for it"
+
+
+def test_a_list_that_is_slow_to_keep_holds_up_no_send() -> None:
+    outbox, go = FakeOutbox(1, method="getchats"), threading.Event()
+    outbox.refuse = lambda claim: not go.wait(3)
+    watched = Watched(outbox, Client(lambda n: LISTED if n == 1 else OK), concurrency=2)
+    with watched.running() as future:
+        wait_for(lambda: outbox.leased)
+        for _ in range(20):
+            outbox.add()
+        wait_for(lambda: len(outbox.results) == 20)
+        assert outbox.received == []
+        go.set()
+        wait_for(lambda: outbox.received)
+        watched.worker.stop()
+        assert future.result(3) == Totals(sent=21)
+
+
+def test_what_a_subscription_asked_is_told_apart() -> None:
+    outbox = FakeOutbox()
+    outbox.add(method="getchats", poll=True)
+    outbox.add()
+    watched = Watched(outbox, Client(lambda n: LISTED))
+    watched.worker.run(until="drained")
+    assert {(e.id, e.poll) for e in watched.told(events.Delivered)} == {(1, True), (2, False)}
 
 
 def test_an_account_with_refused_credentials_is_held_and_the_others_go_on() -> None:
