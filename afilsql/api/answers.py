@@ -77,7 +77,9 @@ class Mask:
 def _patterns(secret: str) -> Iterator[tuple[str, str]]:
     """Yield each spelling of a secret with the pattern that finds it."""
     # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
-    plain = (secret, html.escape(secret))
+    # XML need not escape quotes, and names the apostrophe otherwise.
+    named = html.escape(secret).replace("&#x27;", "&apos;")
+    plain = (secret, html.escape(secret), html.escape(secret, quote=False), named)
     escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
     spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
     spellings |= {s.replace("/", "\\/") for s in escaped} | _in_base64(secret.encode())

@@ -3,6 +3,7 @@
 /api/http/    POST with a form, GET with a query     user and password are parameters
 /api/basic/   the same                               user and password in the Authorization header
 /api/json/    POST with a JSON object                a token in the Authorization header
+/api/soap/    POST with an envelope; GET ?wsdl       user and password are parts; needs the extra `soap`
 /oauth/token  and /oauth/revoke                      where tokens come from
 """
 
@@ -56,6 +57,13 @@ def routes(sandbox: Sandbox) -> list[Route]:
             raise _TurnedAway(_unauthorized('Bearer realm="sandbox", error="invalid_token"'))
         return sandbox.answer({**await _object(request), "user": user}, proven=True)
 
+    async def soap(request: Request) -> Response:
+        try:
+            from afilsql.sandbox.soap import respond
+        except ImportError:
+            return PlainTextResponse("SOAP needs lxml: pip install 'afilsql[soap]'", 501)
+        return await respond(request, sandbox.answer)
+
     async def token(request: Request) -> Response:
         form = await _form(request)
         authorization = request.headers.get("Authorization", "")
@@ -71,6 +79,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("/api/http", http, ["GET", "POST"]),
         ("/api/basic", basic, ["GET", "POST"]),
         ("/api/json", as_json, ["POST"]),
+        ("/api/soap", soap, ["GET", "POST"]),
         ("/oauth/token", token, ["POST"]),
         ("/oauth/revoke", revoke, ["POST"]),
     ]
