@@ -1,8 +1,9 @@
 """Addresses in the settings, on the web and of files: what each may look like.
 
-Its errors are ValueErrors, for the settings to name; `check_safe` is for addresses that get credentials, once it is known
-what else is allowed.
+The errors are ValueErrors, for the settings to name. `check_safe` is for addresses that get credentials, once it is
+known what else is allowed.
 """
+
 from __future__ import annotations
 
 import ipaddress
