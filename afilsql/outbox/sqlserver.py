@@ -36,6 +36,7 @@ from afilsql.outbox.records import (
 )
 from afilsql.outbox.sqlserver_rows import (
     ITEM,
+    LISTS,
     account_fields,
     account_of,
     check_of,
@@ -51,7 +52,7 @@ from afilsql.outbox.sqlserver_rows import (
     subscription_of,
     utc,
 )
-from afilsql.outbox.validate import validate, validate_all
+from afilsql.outbox.validate import unnumbered, validate, validate_all
 
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
@@ -61,11 +62,6 @@ _SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
     sa.bindparam("messages", type_=sa.UnicodeText())
 )
 _ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
-_LISTS = {
-    "channels": ("chat_channels", "platform, platformid"),
-    "chats": ("chats", "platform, platformid, destination"),
-    "messages": ("chat_messages", "id"),
-}
 
 
 #: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
@@ -87,7 +83,9 @@ class SqlServerOutbox:
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
-        return self._send([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
+        checked = validate(request, allow_private_urls=self._allow_private_urls)
+        with unnumbered():
+            return self._send([checked], connection)[0]
 
     def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
@@ -219,9 +217,9 @@ class SqlServerOutbox:
             return [item_of(row) for row in cursor.execute(sql, values).fetchall()]
 
     def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in _LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-        view, order = _LISTS[kind]
+        if kind not in LISTS:
+            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(LISTS)}")
+        view, order = LISTS[kind]
         where, values = ("WHERE account = ?", (account,)) if account else ("", ())
         with self._cursor() as cursor:
             cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)
