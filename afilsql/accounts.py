@@ -22,7 +22,7 @@ _NEEDED: dict[TransportName, tuple[str, ...]] = {
     "get": (),
     "basic": ("api_url",),
     "json": ("api_url", "token_url", "client_id"),
-    "soap": ("api_url", "wsdl"),
+    "soap": ("wsdl",),  # which says the address
 }
 
 
@@ -66,7 +66,8 @@ class AccountFields(Secretive):
         password_file: File that holds it; read anew when it changes.
         transport: How the API is called: post, get, basic, json or soap.
         http_method: POST or GET, for the transport basic.
-        api_url: Address of the API. Of post and get the vendor's is the default, the other transports have none.
+        api_url: Address of the API. Of post and get the vendor's is the default, of soap what the WSDL says; basic and
+            json have none.
         token_url: Address of the token endpoint, for the transport json.
         grant: client_credentials, or password: user and password are traded for a token.
         client_id: The client known to the token endpoint.
@@ -108,7 +109,7 @@ class AccountFields(Secretive):
     @property
     def has_default_url(self) -> bool:
         """True where the vendor documents the API's address."""
-        return "api_url" not in _NEEDED[self.transport]
+        return self.transport in ("post", "get")
 
 
 class AccountSettings(AccountFields):

@@ -9,10 +9,9 @@ from afilsql import addresses
 from afilsql.accounts import AccountSettings, place
 from afilsql.api.client import AfilnetClient
 from afilsql.api.sessions import new_session
-from afilsql.api.transports import Basic, Get, JsonOAuth, Login, Post, Transport
+from afilsql.api.transports import Basic, Get, JsonOAuth, Login, Post, Soap, Transport
 from afilsql.api.transports.oauth import Grant
 from afilsql.config import Settings
-from afilsql.errors import ConfigError
 
 
 class Clients:
@@ -78,10 +77,10 @@ def transport_of(settings: Settings, account: str) -> Transport:
     for name in ("api_url", "token_url"):
         if url := getattr(given, name):
             addresses.check_safe(url, place(account, name), allow_http=settings.allow_http)
-    return _transport(given)
+    return _transport(given, allow_http=settings.allow_http)
 
 
-def _transport(given: AccountSettings) -> Transport:
+def _transport(given: AccountSettings, *, allow_http: bool) -> Transport:
     url = given.api_url or ""
     match given.transport:
         case "post":
@@ -93,4 +92,4 @@ def _transport(given: AccountSettings) -> Transport:
         case "json":
             return JsonOAuth(url, Grant(given.token_url or "", given.grant, given.scope))
         case "soap":
-            raise ConfigError("the transport 'soap' is not installed: use another one")
+            return Soap(given.wsdl or "", url=url, allow_http=allow_http)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Self
 
 import requests
@@ -32,6 +33,9 @@ __all__ = ["DEFAULT_URL", "AfilnetClient", "utcnow"]
 MAX_ANSWER_BYTES = 10_000_000
 MAX_SEND_ANSWER_BYTES = LARGE_ANSWER_BYTES
 MAX_TOKEN_ANSWER_BYTES = 100_000
+
+#: Largest document read that describes the API, such as a WSDL, in bytes.
+MAX_DESCRIPTION_BYTES = 5_000_000
 
 #: Characters a secret must have for rows to be searched for it.
 MASKED_IN_ROWS = 8
@@ -89,7 +93,6 @@ class AfilnetClient:
             addresses.check_safe(self._transport.grant.token_url, "AFILSQL_TOKEN_URL", allow_http=allow_http)
         if any("\ud800" <= c <= "\udfff" for c in user + password + client_id + client_secret):
             raise ConfigError("AFILSQL_USER or AFILSQL_PASSWORD is not text: type it again as UTF-8")
-        self.url = self._transport.url
         self._login = Login(user, SecretStr(password), client_id, SecretStr(client_secret))
         self._transport.check_login(self._login)
         self._masks = _Masks(self._login)
@@ -100,6 +103,11 @@ class AfilnetClient:
         self._clock = clock
         grant = self._transport.grant
         self._tokens = None if grant is None else Tokens(grant, self._login, self._fetch, clock=clock)
+
+    @property
+    def url(self) -> str:
+        """Address of the API."""
+        return self._transport.url
 
     def __repr__(self) -> str:
         return f"AfilnetClient(url={self.url!r})"
@@ -120,6 +128,7 @@ class AfilnetClient:
         """
         given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
+        self._transport.prepare(partial(self._fetch, limit=MAX_DESCRIPTION_BYTES))
         with ExitStack() as until_understood:
             answer, login = self._ask(method, given, limit, until_understood)
             answer = self._transport.answer(method, answer)
@@ -146,9 +155,9 @@ class AfilnetClient:
             token = self._tokens.instead_of(token)
         return answer, login
 
-    def _fetch(self, call: HttpCall) -> Answer:
+    def _fetch(self, call: HttpCall, limit: int = MAX_TOKEN_ANSWER_BYTES) -> Answer:
         with ExitStack() as until_read:
-            return self._wire.send(call, MAX_TOKEN_ANSWER_BYTES, until_read)
+            return self._wire.send(call, limit, until_read)
 
     def _masks_of(self, login: Login) -> _Masks:
         masks = self._masks

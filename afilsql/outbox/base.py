@@ -7,10 +7,11 @@ default); one suite, tests/contract, holds both to it. Times are timezone-aware 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 from uuid import UUID
 
 from afilsql.api.methods import ListKind
+from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
     Account,
     Claim,
@@ -143,8 +144,11 @@ class Outbox(Protocol):
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         """Newest first."""
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        """Rows of chat_channel (`channels`), chat (`chats`) or chat_message (`messages`)."""
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
+        """Rows of chat_channel (`channels`), chat (`chats`) or chat_message (`messages`), in the order of their keys.
+
+        At most `limit` of them; `which` narrows them down. Raises InvalidParameter.
+        """
 
     def requeue(self, ids: Sequence[int]) -> int:
         """Put failed, uncertain or cancelled rows back in the queue with a fresh set of tries; return how many."""

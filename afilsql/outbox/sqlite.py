@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.callers import connection_of
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
     Account,
     Claim,
@@ -212,9 +213,9 @@ class SqliteOutbox:
             )
             return [item_of(row) for row in found]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
         with self._cursor() as cursor:
-            return list_rows(cursor, kind, account, limit)
+            return list_rows(cursor, kind, limit, which)
 
     def requeue(self, ids: Sequence[int]) -> int:
         with self._write() as cursor:

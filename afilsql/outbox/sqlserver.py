@@ -9,15 +9,16 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from afilsql.api.methods import ListKind
-from afilsql.errors import InvalidParameter, RequestNotFound
+from afilsql.errors import RequestNotFound
 from afilsql.outbox.callers import connection_of
 from afilsql.outbox.engine import create_engine, is_driver_error, translated
+from afilsql.outbox.lists import Which, asked
 from afilsql.outbox.records import (
     Account,
     Attempt,
@@ -36,7 +37,6 @@ from afilsql.outbox.records import (
 )
 from afilsql.outbox.sqlserver_rows import (
     ITEM,
-    LISTS,
     account_fields,
     account_of,
     check_of,
@@ -62,8 +62,7 @@ _SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
     sa.bindparam("messages", type_=sa.UnicodeText())
 )
 _ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
-
-
+_LISTS = {"channels": "chat_channels", "chats": "chats", "messages": "chat_messages"}
 #: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
 RECEIVING = 4
 
@@ -216,15 +215,15 @@ class SqlServerOutbox:
         with self._cursor() as cursor:
             return [item_of(row) for row in cursor.execute(sql, values).fetchall()]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(LISTS)}")
-        view, order = LISTS[kind]
-        where, values = ("WHERE account = ?", (account,)) if account else ("", ())
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
+        a = asked(kind, which)
+        # RECOMPILE: the plan for all messages of a channel would read them all to find those after an id.
+        sql = f"SELECT TOP ({int(limit)}) * FROM afil.{_LISTS[kind]} {a.where} ORDER BY {a.order} OPTION (RECOMPILE)"
         with self._cursor() as cursor:
-            cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)
+            cursor.execute(sql, a.values)
             names = [c[0] for c in cursor.description]
-            return [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
+            rows = [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
+        return rows[::-1] if a.newest_first else rows
 
     def requeue(self, ids: Sequence[int]) -> int:
         return int(self._scalar("EXEC afil.requeue @ids = ?", json_of(list(ids))))

@@ -31,12 +31,6 @@ ITEM = (
     "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
     "messageid, delivery_status"
 )
-#: The views of rows_of, and their order.
-LISTS = {
-    "channels": ("chat_channels", "platform, platformid"),
-    "chats": ("chats", "platform, platformid, destination"),
-    "messages": ("chat_messages", "id"),
-}
 _PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 
 

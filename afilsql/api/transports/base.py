@@ -7,7 +7,7 @@ that time-outs, limits, TLS, proxies, masking and the meaning of failures are th
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import quote, quote_plus, urlencode
@@ -71,6 +71,10 @@ class HttpCall:
     body: SecretBytes = _NO_BODY
 
 
+#: Sends a request and returns what came. Raises NotSent or DeliveryUnknown.
+Fetch = Callable[[HttpCall], Answer]
+
+
 class Transport(Protocol):
     """One way to call the API. To be subclassed; `call` and `url` are what each has of its own.
 
@@ -83,6 +87,15 @@ class Transport(Protocol):
     url: str
     grant: Grant | None = None
     caution: str = ""
+
+    def prepare(self, fetch: Fetch) -> None:
+        """Fetch what calls need to be written, such as a WSDL; called before each of them, from any thread.
+
+        Raises:
+            NotSent: It cannot be had at present.
+            ConfigError: It cannot be used.
+        """
+        return
 
     def call(self, method: str, parameters: Mapping[str, str], login: Login) -> HttpCall:
         """Write a call.

@@ -76,7 +76,8 @@ def token_call(grant: Grant, login: Login, refresh: SecretStr | None = None) -> 
         login: Whose it is.
         refresh: Obtain it with this refresh token in place of the grant.
     """
-    headers = {**FORM, "Accept": "application/json"}
+    # A connection used once in a long time is not worth the doubt whether the endpoint is about to close it.
+    headers = {**FORM, "Accept": "application/json", "Connection": "close"}
     if login.client_secret:
         # Both are encoded before they are joined (RFC 6749, 2.3.1), so that a colon in them does no harm.
         secret = SecretStr(quote_plus(login.client_secret.get_secret_value()))
@@ -148,12 +149,13 @@ def token_of(grant: Grant, answer: Answer, *, now: datetime) -> Token:
 
 
 def _parse(body: bytes) -> dict[str, Any] | str:
-    """Return what the endpoint gave, or the name of its error, empty when it is none."""
+    """Return what the endpoint gave, or the name of its error, empty when it is none of RFC 6749."""
     try:
         # Without the scope asked for, another one granted is none of oauthlib's errors.
         return dict(parse_token_response(body.decode("utf-8-sig")))
     except OAuth2Error as error:
-        return error.error if isinstance(error.error, str) else ""
+        # Another name could be anything, and is not carried on.
+        return error.error if error.error in tuple(_REFUSALS) else ""
     except Exception:  # noqa: BLE001 - it trusts the endpoint to answer with an object
         return ""
 
