@@ -72,6 +72,7 @@ def status_dict(status: QueueStatus) -> dict[str, Any]:
         "oldest_waiting_seconds": status.oldest_waiting_seconds,
         "held": [{"account": account, "reason": reason} for account, reason in status.held],
         "workers": [{"name": name, "last_seen_seconds": seconds} for name, seconds in status.workers],
+        "accounts": [{"name": a.name, "platforms": list(a.platforms) or None} for a in status.accounts],
     }
 
 
@@ -115,7 +116,7 @@ def rows_table(kind: str, rows: Sequence[Mapping[str, Any]], *, title: str | Non
 
 
 def status_tables(status: QueueStatus) -> list[Table]:
-    """Return the queue's state: counts, then workers and held accounts where there are any."""
+    """Return the queue's state: counts, then workers, known and held accounts where there are any."""
     counts = table("status", "requests", title="Queue")
     for state, count in status.counts.items():
         counts.add_row(Text(state, style=_STYLE.get(state, "")), str(count))
@@ -127,10 +128,15 @@ def status_tables(status: QueueStatus) -> list[Table]:
         for name, seconds in status.workers:
             workers.add_row(clean(name), f"{seconds:.0f} s ago")
         made.append(workers)
+    if status.accounts:
+        known = table("account", "platforms", title="Known accounts")
+        for account in status.accounts:
+            known.add_row(clean(account.name), clean(", ".join(account.platforms) or "all"))
+        made.append(known)
     if status.held:
         held = table("account", "held because", title="Held accounts")
-        for account, reason in status.held:
-            held.add_row(clean(account), clean(reason))
+        for name, reason in status.held:
+            held.add_row(clean(name), clean(reason))
         made.append(held)
     return made
 

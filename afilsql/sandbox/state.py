@@ -112,11 +112,20 @@ class State:
         self._mailboxes: dict[str, _Mailbox] = {}
         self._last_id = 0
 
-    def refusal(self, parameters: Mapping[str, str]) -> str | None:
-        """Return the error code the call meets, None when it is accepted."""
+    def may_log_in(self, user: str, password: str) -> bool:
+        """Tell whether a user has this password."""
+        return self._account_fault({"user": user, "password": password}) is None
+
+    def refusal(self, parameters: Mapping[str, str], *, proven: bool = False) -> str | None:
+        """Return the error code the call meets, None when it is accepted.
+
+        Args:
+            parameters: What the caller said.
+            proven: The user needs no password.
+        """
         with self._lock:
             return (
-                self._account_fault(parameters)
+                self._account_fault(parameters, proven=proven)
                 or _call_fault(parameters)
                 or self._place_fault(parameters, METHODS[parameters["method"]])
                 or (_file_fault(parameters) if parameters["method"] == "sendfile" else None)
@@ -175,10 +184,12 @@ class State:
             message["unread"] = not self._mark_read
         return [self._public(message, sent_as="issent") for message in unread]
 
-    def _account_fault(self, parameters: Mapping[str, str]) -> str | None:
+    def _account_fault(self, parameters: Mapping[str, str], *, proven: bool = False) -> str | None:
         user, password = parameters.get("user"), parameters.get("password")
         if not user:
             return "MISSING_USER"
+        if proven:
+            return None if self._accounts is None or user in self._accounts else "INCORRECT_USER_PASSWORD"
         if not password:
             return "MISSING_PASSWORD"
         if self._accounts is not None and self._accounts.get(user) != password:
