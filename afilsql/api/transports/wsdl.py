@@ -5,6 +5,8 @@ zeep does all three, and nothing else of zeep is used: no client, no transport o
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,10 @@ from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 from afilsql.api import xmltext
 from afilsql.api.methods import METHODS
 from afilsql.errors import ConfigError, InvalidParameter
+
+# zeep's opinion of a WSDL would come unasked between the lines of the worker's log.
+logging.getLogger("zeep").addHandler(logging.NullHandler())
+warnings.filterwarnings("ignore", category=UserWarning, module=r"zeep\.")
 
 #: What a WSDL may ask for beyond a method's parameters.
 CALLER = ("class", "method", "user", "password")
