@@ -100,6 +100,7 @@ def _deliver(
     from afilsql.delivery.caller import ReadBackSettings
     from afilsql.delivery.limits import Breaker
     from afilsql.delivery.worker import Worker
+    from afilsql.outbox.records import Account
 
     def warn(text: str) -> None:
         logger.warning("database_connection", detail=text.removeprefix("warning: "))
@@ -123,6 +124,7 @@ def _deliver(
             share=settings.share,
             rates=_rates(settings),
             breaker=Breaker(settings.breaker_calls, settings.breaker_share),
+            accounts=[Account(a, settings.credentials(a).platforms or ()) for a in settings.configured],
             on_event=on_event,
         )
         _stop_on_signals(made.stop)
@@ -173,11 +175,23 @@ def sandbox(
     token_seconds: Annotated[
         int, typer.Option("--token-seconds", min=1, max=86_400, help="Lifetime of a token of OAuth 2.0.")
     ] = 3600,
+    delivered_after: Annotated[
+        float | None, typer.Option("--delivered-after", min=0, help="Seconds until a message sent is 'delivered'.")
+    ] = None,
+    read_after: Annotated[
+        float | None, typer.Option("--read-after", min=0, help="Seconds until a message sent is 'read'.")
+    ] = None,
+    auto_customer: Annotated[
+        str | None, typer.Option("--auto-customer", metavar="TEXT", help="What customers answer to each message.")
+    ] = None,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="Lists begin with the newest.")] = False,
+    mark_read: Annotated[bool, typer.Option("--mark-read", help="Unread messages are listed once.")] = False,
 ) -> None:
     """Run a simulated Afilnet API, to try things without credit.
 
     Beside /api/http/ it has /api/basic/, and /api/json/ with tokens from /oauth/token, where the user is a client and
-    the password its secret.
+    the password its secret. A customer writes when JSON of user, platform, platformid, destination and message is
+    posted to /customer.
     """
     from afilsql.sandbox import serve
 
@@ -193,6 +207,11 @@ def sandbox(
         token_seconds=token_seconds,
         latency=latency,
         rate_limit=rate_limit,
+        delivered_after=delivered_after,
+        read_after=read_after,
+        auto_customer=auto_customer,
+        newest_first=newest_first,
+        mark_read=mark_read,
     )
 
 

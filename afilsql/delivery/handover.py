@@ -12,7 +12,7 @@ from afilsql.delivery.limits import Limits
 from afilsql.delivery.policy import database_reason, one_line
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.records import Exchanged, OnUnknown, Result, ResultKind
+from afilsql.outbox.records import Account, Exchanged, OnUnknown, Result, ResultKind
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ _TOTAL_OF: dict[ResultKind, str] = {
 
 
 class Handover:
-    """Keeps finished results until the outbox has taken them, once each.
+    """Keeps finished results until the outbox has taken them, once each; before the first, says who the worker is.
 
     Args:
         outbox: Where they go.
@@ -54,6 +54,7 @@ class Handover:
         lease_seconds: How long a row stays this worker's without renewal.
         on_unknown: What becomes of sends whose lease ran out.
         limits: How much is taken of each account.
+        accounts: Those the worker has, to be made known.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
 
@@ -71,6 +72,7 @@ class Handover:
         lease_seconds: int,
         on_unknown: OnUnknown,
         limits: Limits,
+        accounts: Sequence[Account] = (),
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
     ) -> None:
@@ -82,6 +84,7 @@ class Handover:
         self._lease_seconds = lease_seconds
         self._on_unknown = on_unknown
         self._limits = limits
+        self._accounts = accounts
         self._on_event = on_event
         self._monotonic = monotonic
         self._ever_exchanged = False
@@ -122,6 +125,9 @@ class Handover:
         return answer
 
     def _exchange(self, results: Sequence[Result], take: int = 0) -> Exchanged:
+        if self._accounts:
+            self._outbox.announce(self._accounts)
+            self._accounts = ()
         began = self._monotonic()
         renew = self.leases.due(began)
         answer = self._outbox.exchange(

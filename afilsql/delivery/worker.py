@@ -23,7 +23,7 @@ from afilsql.delivery.limits import Breaker, Limits, Rate
 from afilsql.delivery.senders import Done, SenderPool
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.records import Claim, Exchanged, OnUnknown, Result
+from afilsql.outbox.records import Account, Claim, Exchanged, OnUnknown, Result
 
 __all__ = ["Totals", "Until", "Worker", "utcnow"]
 
@@ -61,6 +61,7 @@ class Worker:
         share: Calls at a time that one account may have, so that a slow one leaves senders to the others; None is all.
         rates: Requests a second by account name.
         breaker: When an account is passed by because most calls fail.
+        accounts: Those it has clients for, made known before anything is taken; from then on others are refused.
         clock: The time now (UTC).
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
@@ -81,6 +82,7 @@ class Worker:
         share: int | None = None,
         rates: Mapping[str, Rate] | None = None,
         breaker: Breaker | None = None,
+        accounts: Sequence[Account] = (),
         clock: Callable[[], datetime] = utcnow,
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
@@ -110,6 +112,7 @@ class Worker:
             lease_seconds=lease_seconds,
             on_unknown=on_unknown,
             limits=self._limits,
+            accounts=accounts,
             on_event=on_event,
             monotonic=monotonic,
         )

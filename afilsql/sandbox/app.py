@@ -3,11 +3,14 @@
     POST /api/http/           the API; GET with a query works as well. The other transports: see entrances
     GET  /received?since=N    calls accepted after the Nth, oldest first, as a JSON list; &limit=M cuts it
     GET  /health              {"status": "ok", "received": how many calls were accepted}
+    POST /customer            a customer writes: JSON of user, platform, platformid, destination, message; 400 says what
+                              is wrong
 
 Switches of Sandbox: accounts, clients, token_seconds, channels, latency, rate_limit, fail_rate, fault, seed,
-list_delay, list_latest. A message whose text holds [sandbox:503], [sandbox:429], [sandbox:500], [sandbox:close],
-[sandbox:html] or [sandbox:lost] meets that fault on its first try and is accepted from the second on. A call that
-meets a fault is not carried out, but for `lost`, where only the answer is missing.
+list_delay, list_latest, newest_first, mark_read, delivered_after, read_after, auto_customer. A message whose text holds
+[sandbox:503], [sandbox:429], [sandbox:500], [sandbox:close], [sandbox:html] or [sandbox:lost] meets that fault on its
+first try and is accepted from the second on. A call that meets a fault is not carried out, but for `lost`, where only
+the answer is missing.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from afilsql.sandbox.state import DEFAULT_CHANNELS, Clock, State, utcnow
 RECEIVED = 1_000_000
 
 _PAGE = "<!doctype html><title>Maintenance</title><p>We will be back soon."
+_CUSTOMER = ("user", "platform", "platformid", "destination", "message")
 _HIDDEN = ("user", "password", "class", "method")
 
 
@@ -55,6 +59,7 @@ class Sandbox:
         seed: Of the chance; the same seed and calls meet the same faults.
         list_delay: Seconds until a message that was sent is listed.
         list_latest: Messages of a chat that getmessages lists at most, the latest.
+        newest_first, mark_read, delivered_after, read_after, auto_customer: See State.
         clock: The time (UTC) of messages and accepted calls.
 
     Raises:
@@ -75,11 +80,27 @@ class Sandbox:
         seed: int | None = None,
         list_delay: float = 0.0,
         list_latest: int | None = None,
+        newest_first: bool = False,
+        mark_read: bool = False,
+        delivered_after: float | None = None,
+        read_after: float | None = None,
+        auto_customer: str | None = None,
         clock: Clock = utcnow,
     ) -> None:
         _check_switches(latency, rate_limit, fail_rate, fault, token_seconds)
         self.latency = latency
-        self._state = State(accounts, channels, clock, list_delay=list_delay, list_latest=list_latest)
+        self._state = State(
+            accounts,
+            channels,
+            clock,
+            list_delay=list_delay,
+            list_latest=list_latest,
+            newest_first=newest_first,
+            mark_read=mark_read,
+            delivered_after=delivered_after,
+            read_after=read_after,
+            auto_customer=auto_customer,
+        )
         self.oauth = OAuth(clients, self._state.may_log_in, seconds=token_seconds, monotonic=time.monotonic)
         chance = random.Random(seed)  # noqa: S311 - no secrets here
         self._faults = Faults(rate_limit, fail_rate, fault, chance.random)
@@ -101,6 +122,10 @@ class Sandbox:
         with self._lock:
             first = self._count - len(self._received)
             return list(islice(self._received, max(0, since - first), None))
+
+    def customer_says(self, user: str, platform: str, platformid: str, destination: str, text: str) -> str:
+        """Have a customer write; return the messageid. Raises ValueError, see State.customer_says."""
+        return self._state.customer_says(user, platform, platformid, destination, text)
 
     def over_limit(self, who: str, now: float) -> Response | None:
         """Count a call; return the answer that turns it away, None when it may pass."""
@@ -158,6 +183,18 @@ def create_app(sandbox: Sandbox) -> Starlette:
         records = sandbox.received(since)[: max(0, limit)]
         return _json([_flat(record) for record in records])
 
+    async def customer(request: Request) -> Response:
+        try:
+            said = json.loads(await request.body())
+            told = [said.get(name) for name in _CUSTOMER] if isinstance(said, dict) else [None]
+            if not all(isinstance(text, str) for text in told):
+                raise ValueError(f"give a JSON object of the texts {', '.join(_CUSTOMER)}")
+            return _json({"messageid": sandbox.customer_says(*told)})
+        except (json.JSONDecodeError, UnicodeError, RecursionError):
+            return PlainTextResponse("the body is not JSON in UTF-8", 400)
+        except ValueError as error:
+            return PlainTextResponse(str(error), 400)
+
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "received": sandbox.count})
 
@@ -166,6 +203,7 @@ def create_app(sandbox: Sandbox) -> Starlette:
             *entrances.routes(sandbox),
             Route("/received", received),
             Route("/health", health),
+            Route("/customer", customer, methods=["POST"]),
         ]
     )
 

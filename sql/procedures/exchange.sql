@@ -215,7 +215,8 @@ BEGIN
         o.attempts,
         o.max_attempts,
         o.lease_id,
-        CASE WHEN EXISTS (SELECT 1 FROM afil.account AS a WHERE a.probe_id = o.id) THEN 1 ELSE 0 END AS is_probe
+        CASE WHEN EXISTS (SELECT 1 FROM afil.account AS a WHERE a.probe_id = o.id) THEN 1 ELSE 0 END AS is_probe,
+        CASE WHEN o.subscription_id IS NULL THEN 0 ELSE 1 END AS is_poll
     FROM afil.outbox AS o WITH (FORCESEEK)
     WHERE o.status = 'sending' AND o.lease_id = @lease
     ORDER BY o.priority, o.id;
@@ -243,6 +244,7 @@ BEGIN
             o.max_attempts,
             o.lease_id,
             CASE WHEN EXISTS (SELECT 1 FROM afil.account AS a WHERE a.probe_id = o.id) THEN 1 ELSE 0 END AS is_probe,
+            0 AS is_poll,
             o.taken_at,
             o.unknown_since
         FROM afil.outbox AS o

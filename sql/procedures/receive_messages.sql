@@ -62,7 +62,7 @@ BEGIN
            WHERE id = @subscription_id AND destination = @destination AND first_at IS NOT NULL
        )
        OR (
-           @subscription_id IS NOT NULL
+           EXISTS (SELECT 1 FROM afil.subscription WHERE id = @subscription_id AND destination = N'')
            AND EXISTS (
                SELECT 1
                FROM afil.chat

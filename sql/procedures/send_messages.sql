@@ -40,6 +40,7 @@ BEGIN
         send_at DATETIME2(3) NULL,
         dedup_key NVARCHAR(4000) NULL,
         max_attempts INT NULL,
+        conversation NVARCHAR(460) NULL,
         fault NVARCHAR(2000) NULL
     );
 
@@ -62,17 +63,18 @@ BEGIN
         send_at,
         dedup_key,
         max_attempts,
+        conversation,
         fault
     )
     SELECT
         CAST(j.[key] AS INT) + 1,
         NEWID(),
-        COALESCE(v.method, N'sendmessage'),
-        v.platform,
+        c.method,
+        c.platform,
         platformid.text,
         destination.text,
         message.text,
-        v.type,
+        c.type,
         fileurl.text,
         thumburl.text,
         COALESCE(account.text, N'default'),
@@ -80,6 +82,7 @@ BEGIN
         typed.send_at,
         dedup_key.text,
         typed.max_attempts,
+        LEFT(c.conversation, 460),
         CASE
             WHEN v.priority IS NOT NULL AND typed.priority IS NULL THEN CONCAT(
                 N'@priority ''',
@@ -96,6 +99,7 @@ BEGIN
                 LEFT(v.max_attempts, 80),
                 N''' is not between 1 and 100'
             )
+            ELSE c.fault
         END
     FROM OPENJSON(@messages) AS j
     CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
@@ -131,27 +135,24 @@ BEGIN
         FROM OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) AS k
         WHERE k.[key] = N'message'
     ) AS m
-    CROSS APPLY afil.json_text(m.value) AS message;
+    CROSS APPLY afil.json_text(m.value) AS message
+    CROSS APPLY afil.request_check(
+        COALESCE(v.method, N'sendmessage'),
+        v.platform,
+        platformid.text,
+        destination.text,
+        message.text,
+        v.type,
+        fileurl.text,
+        thumburl.text,
+        COALESCE(account.text, N'default'),
+        COALESCE(typed.priority, 5),
+        dedup_key.text,
+        typed.max_attempts
+    ) AS c;
     SET @count = @@ROWCOUNT;
 
-    SELECT TOP (1) @fault = CONCAT(N'request ', r.n, N': ', COALESCE(r.fault, c.fault))
-    FROM @request AS r
-    CROSS APPLY afil.request_check(
-        r.method,
-        r.platform,
-        r.platformid,
-        r.destination,
-        r.message,
-        r.type,
-        r.fileurl,
-        r.thumburl,
-        r.account,
-        r.priority,
-        r.dedup_key,
-        r.max_attempts
-    ) AS c
-    WHERE COALESCE(r.fault, c.fault) IS NOT NULL
-    ORDER BY r.n;
+    SELECT TOP (1) @fault = CONCAT(N'request ', n, N': ', fault) FROM @request WHERE fault IS NOT NULL ORDER BY n;
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
 
@@ -184,12 +185,12 @@ BEGIN
     SELECT
         r.request_id,
         r.account,
-        c.method,
-        c.platform,
+        r.method,
+        r.platform,
         r.platformid,
         r.destination,
         r.message,
-        c.type,
+        r.type,
         r.fileurl,
         r.thumburl,
         r.priority,
@@ -199,26 +200,12 @@ BEGIN
         0,
         COALESCE(r.max_attempts, @max_attempts),
         r.dedup_key,
-        c.conversation,
+        r.conversation,
         @now,
         SUSER_SNAME()
     FROM (
         SELECT *, ROW_NUMBER() OVER (PARTITION BY account, dedup_key ORDER BY n) AS place FROM @request
     ) AS r
-    CROSS APPLY afil.request_check(
-        r.method,
-        r.platform,
-        r.platformid,
-        r.destination,
-        r.message,
-        r.type,
-        r.fileurl,
-        r.thumburl,
-        r.account,
-        r.priority,
-        r.dedup_key,
-        r.max_attempts
-    ) AS c
     WHERE r.dedup_key IS NULL
         OR (
             r.place = 1
