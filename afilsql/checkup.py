@@ -170,7 +170,16 @@ def _by_code(code: str, what: str) -> Finding:
             return Finding(_CONNECTING["proxy-login"][0], what, _CONNECTING["proxy-login"][1])
         case "REDIRECTED":
             return Finding("redirect", what)
-        case "HTTP_404" | "HTTP_405" | "HTTP_410" | "NOT_JSON" | "NOT_SOAP" | "BAD_SHAPE" | "BAD_ANSWER":
+        case (
+            "HTTP_404"
+            | "HTTP_405"
+            | "HTTP_410"
+            | "NOT_JSON"
+            | "NOT_SOAP"
+            | "BAD_SHAPE"
+            | "BAD_ANSWER"
+            | "ANSWER_TOO_LARGE"
+        ):
             return Finding("not the API", what, _NOT_THE_API)
         case "TIMEOUT":
             advice = "It connects, and does not answer in time: allow more with AFILSQL_READ_TIMEOUT. " + _SERVER
@@ -178,12 +187,12 @@ def _by_code(code: str, what: str) -> Finding:
         case "CONNECTION_BROKEN":
             advice = "Try again. A server that wants to see a certificate may do this: set AFILSQL_CLIENT_CERT."
             return Finding("connection broken", what, advice)
-        case "ANSWER_TOO_LARGE":
-            return Finding("not the API", what, _NOT_THE_API)
         case "CONNECT":
             return Finding("address", what, "Correct {address}, AFILSQL_PROXY or HTTPS_PROXY.")
         case _:
-            return Finding("server error" if code.startswith("HTTP_5") else "refused", what, _SERVER)
+            if code.startswith("HTTP_5"):
+                return Finding("server error", what, _SERVER)
+            return Finding("refused", what, "Ask the vendor what this answer means for the account.")
 
 
 def _filled(finding: Finding, address: str) -> Finding:

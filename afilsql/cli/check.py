@@ -63,7 +63,9 @@ def check(
     """
     from afilsql.clients import Clients
     from afilsql.credentials import find, from_keyring
+    from afilsql.process import forbid_core_dumps
 
+    forbid_core_dumps()
     settings = settings_of(ctx)
     if timeout is not None:
         settings = settings.model_copy(update={"connect_timeout": timeout, "read_timeout": timeout})

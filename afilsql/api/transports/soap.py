@@ -97,7 +97,7 @@ class Soap(Transport):
         try:
             operations = self._read(_from_server(self._wsdl, fetch, self._clock))
             self._take(operations)
-        except Exception as error:
+        except BaseException as error:  # a Ctrl+C too must not leave the others waiting
             with self._lock:
                 self._loading = None
             loading.set_exception(error)
