@@ -5,6 +5,7 @@ A transport is added to TRANSPORTS; a code that none of its calls can meet, to N
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import requests
 from pydantic import SecretBytes, SecretStr
 
-from afilsql.api.answers import Answer
+from afilsql.api.answers import Answer, Mask
 from afilsql.api.client import AfilnetClient
 from afilsql.api.methods import ERROR_CODES, METHODS
 from afilsql.api.transports import Basic, Get, HttpCall, JsonOAuth, Login, Post, Transport
@@ -298,6 +299,15 @@ def test_credentials_go_only_where_the_transport_has_them(sandbox: SandboxServer
     shown = repr(written)
     assert "the-" not in shown
     assert "dGhlLX" not in shown
+
+
+def test_a_login_is_hidden_as_it_stands_in_a_header_however_short() -> None:
+    login = Login("demo", SecretStr("demo"), "app:1", SecretStr("é"), SecretStr("t0k"))
+    mask = Mask(*login.secrets())
+    for user, word in (("demo", "demo"), ("app%3A1", "%C3%A9")):
+        header = base64.b64encode(f"{user}:{word}".encode()).decode()
+        assert mask(f"Basic {header}, Bearer t0k") == "Basic ***, Bearer ***"
+    assert mask("a demo of demography") == "a *** of demography"
 
 
 def test_only_get_warns() -> None:
