@@ -488,11 +488,10 @@ def test_accounts_have_conversations_of_their_own_and_can_be_shown_together(engi
 
 
 def test_a_conversation_of_requests_alone_is_shown_for_every_known_account(engine: Engine) -> None:
-    accounts = ("shop", "shop-2", "shop 3")
-    engine.outbox.announce([Account(name) for name in accounts])
-    for name in accounts:
-        engine.send(message="hi", account=name)
-    assert {e.account for e in conversation(engine)} == set(accounts)
+    engine.outbox.announce([Account(name) for name in ("shop", "shop-2", "shop 3")])
+    for account in ("shop", "shop-2", "shop 3"):
+        engine.send(message="hi", account=account)
+    assert {e.account for e in conversation(engine)} == {"shop", "shop-2", "shop 3"}
     assert [e.account for e in conversation(engine, account="shop")] == ["shop"]
 
 
