@@ -368,6 +368,16 @@ def test_the_success_of_a_chats_poll_is_not_the_first_answer_of_its_channel(engi
     assert backlog(engine)["2"]
 
 
+def test_a_poll_that_meets_too_many_requests_lets_the_account_rest_as_long_as_asked(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100")
+    (claim,) = engine.take()
+    engine.hand_in(claim, "failed", error_code="HTTP_429", http_status=429, retry_in=2.0)
+    engine.send()
+    assert engine.take() == []
+    engine.later(2.1)
+    assert [c.method for c in engine.take()] == ["sendmessage"]
+
+
 def test_a_poll_left_by_a_dead_worker_fails_and_is_asked_again(engine: Engine) -> None:
     engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     assert len(engine.take(lease_seconds=1)) == 1
