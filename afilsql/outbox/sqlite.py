@@ -83,9 +83,7 @@ class SqliteOutbox:
         self._engine = create_engine(url)
         self._clock = clock
         self._monotonic = monotonic
-        self._writing = (
-            threading.Lock()
-        )  # in line here, threads need not ask the file again and again whether it is free
+        self._writing = threading.Lock()  # in line here, threads do not ask the file again and again
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
