@@ -52,7 +52,7 @@ from afilsql.outbox.sqlserver_rows import (
     subscription_of,
     utc,
 )
-from afilsql.outbox.validate import validate, validate_all
+from afilsql.outbox.validate import unnumbered, validate, validate_all
 
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
@@ -63,8 +63,6 @@ _SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
 )
 _ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
 _LISTS = {"channels": "chat_channels", "chats": "chats", "messages": "chat_messages"}
-
-
 #: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
 RECEIVING = 4
 
@@ -84,7 +82,9 @@ class SqlServerOutbox:
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
-        return self._send([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
+        checked = validate(request, allow_private_urls=self._allow_private_urls)
+        with unnumbered():
+            return self._send([checked], connection)[0]
 
     def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
