@@ -42,6 +42,7 @@ from afilsql.outbox.sqlserver_rows import (
     check_of,
     claim_of,
     entry_of,
+    first_row,
     item_of,
     json_of,
     limit_fields,
@@ -134,7 +135,7 @@ class SqlServerOutbox:
                     json_of([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
                 ),
             )
-            summary = cursor.fetchone()
+            summary = first_row(cursor)
             sets: list[list[Any]] = []
             while cursor.nextset():  # an error after the first result set surfaces only here
                 sets.append(cursor.fetchall())
@@ -275,7 +276,7 @@ class SqlServerOutbox:
     def _row(self, sql: str, *values: object) -> Any:
         """The first row of the first result set; an error after it surfaces only at nextset."""
         with self._cursor() as cursor:
-            row = cursor.execute(sql, values).fetchone()
+            row = first_row(cursor.execute(sql, values))
             while cursor.nextset():
                 pass
             return row
