@@ -10,6 +10,7 @@ from afilsql.delivery.events import Event
 from afilsql.delivery.leases import Leases
 from afilsql.delivery.limits import Limits
 from afilsql.delivery.policy import database_reason, one_line
+from afilsql.delivery.pulse import Pulse
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Exchanged, OnUnknown, Result, ResultKind
@@ -56,6 +57,7 @@ class Handover:
         limits: How much is taken of each account.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
+        pulse: Beaten before each exchange, of which there may be many for one batch of results.
 
     Attributes:
         finished: Results not handed in yet.
@@ -73,6 +75,7 @@ class Handover:
         limits: Limits,
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
+        pulse: Pulse,
     ) -> None:
         self.finished: list[Result] = []
         self.leases = Leases(every=lease_seconds / 3)
@@ -84,6 +87,7 @@ class Handover:
         self._limits = limits
         self._on_event = on_event
         self._monotonic = monotonic
+        self._pulse = pulse
         self._ever_exchanged = False
         self._outage_since: float | None = None
 
@@ -122,6 +126,7 @@ class Handover:
         return answer
 
     def _exchange(self, results: Sequence[Result], take: int = 0) -> Exchanged:
+        self._pulse.beat()
         began = self._monotonic()
         renew = self.leases.due(began)
         answer = self._outbox.exchange(
