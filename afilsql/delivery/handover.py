@@ -10,6 +10,7 @@ from afilsql.delivery.events import Event
 from afilsql.delivery.leases import Leases
 from afilsql.delivery.limits import Limits
 from afilsql.delivery.policy import database_reason, one_line
+from afilsql.delivery.pulse import Pulse
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Account, Exchanged, OnUnknown, Result, ResultKind
@@ -57,6 +58,7 @@ class Handover:
         accounts: Those the worker has, to be made known.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
+        pulse: Beaten before each exchange, of which there may be many for one batch of results.
 
     Attributes:
         finished: Results not handed in yet.
@@ -75,6 +77,7 @@ class Handover:
         accounts: Sequence[Account] = (),
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
+        pulse: Pulse,
     ) -> None:
         self.finished: list[Result] = []
         self.leases = Leases(every=lease_seconds / 3)
@@ -87,6 +90,7 @@ class Handover:
         self._accounts = accounts
         self._on_event = on_event
         self._monotonic = monotonic
+        self._pulse = pulse
         self._ever_exchanged = False
         self._outage_since: float | None = None
 
@@ -125,6 +129,7 @@ class Handover:
         return answer
 
     def _exchange(self, results: Sequence[Result], take: int = 0) -> Exchanged:
+        self._pulse.beat()
         if self._accounts:
             self._outbox.announce(self._accounts)
             self._accounts = ()

@@ -20,6 +20,7 @@ from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.limits import Breaker, Limits, Rate
+from afilsql.delivery.pulse import Pulse
 from afilsql.delivery.senders import Done, SenderPool
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Outbox
@@ -66,6 +67,7 @@ class Worker:
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
         monotonic: Seconds that never go back.
+        pulse: Beaten at each turn of the loop, and between the steps of one that take long.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Worker:
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
         monotonic: Callable[[], float] = time.monotonic,
+        pulse: Pulse | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
@@ -95,6 +98,7 @@ class Worker:
         self._random = random
         self._on_event = on_event
         self._monotonic = monotonic
+        self._pulse = pulse or Pulse(monotonic)
         self._caller = Caller(
             client_for,
             outbox.receive,
@@ -115,6 +119,7 @@ class Worker:
             accounts=accounts,
             on_event=on_event,
             monotonic=monotonic,
+            pulse=self._pulse,
         )
         self._inbox: SimpleQueue[Done | None] = SimpleQueue()
         self._in_flight: set[tuple[int, int]] = set()
@@ -235,6 +240,7 @@ class Worker:
         Args:
             early: Return once a few calls have ended, or a moment after the first.
         """
+        self._pulse.beat()
         end, ended = self._monotonic() + timeout, 0
         few = max(1, self._concurrency // 4)
         while True:
