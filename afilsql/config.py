@@ -73,6 +73,7 @@ class Settings(AccountFields):
         proxy: http://user:password@host:port to reach the API through; "none" is none, None what the environment says.
         log_level: debug, info, warning or error.
         log_format: "auto" is console on a terminal and JSON lines elsewhere.
+        pulse_file: File the worker renews while its loop moves, which `afilsql health` reads.
         alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
             array.
         alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
@@ -102,6 +103,7 @@ class Settings(AccountFields):
     proxy: Annotated[_SecretUrl | None, AfterValidator(addresses.of_proxy)] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    pulse_file: Path | None = None
     alert_command: list[str] | None = Field(None, min_length=1)
     alert_url: Annotated[str | None, AfterValidator(addresses.of_alerts)] = Field(None, repr=False)
 

@@ -2,6 +2,7 @@
 
 AfilsqlError
 ├─ ConfigError                    a setting is missing or wrong
+├─ ServiceError                   systemd or Windows is not there, or did not do as asked
 ├─ DatabaseError                  the outbox database refused or cannot be reached
 │  ├─ DatabaseUnavailable         no connection, or one that broke: worth trying again
 │  ├─ SchemaOutOfDate             `afilsql migrate` has not been run for this version
@@ -33,6 +34,10 @@ class AfilsqlError(Exception):
 
 class ConfigError(AfilsqlError):
     """A setting is missing or wrong."""
+
+
+class ServiceError(AfilsqlError):
+    """The manager of services did not do as asked."""
 
 
 class DatabaseError(AfilsqlError):

@@ -94,6 +94,10 @@ class Handover:
         self._ever_exchanged = False
         self._outage_since: float | None = None
 
+    def change(self, on_unknown: OnUnknown, accounts: Sequence[Account]) -> None:
+        """Hand over otherwise from the next exchange on; the accounts are made known with it."""
+        self._on_unknown, self._accounts = on_unknown, accounts
+
     @property
     def in_outage(self) -> bool:
         """True while the database does not take part."""
@@ -122,7 +126,9 @@ class Handover:
             else:
                 raise
             return None
-        self._ever_exchanged = True
+        if not self._ever_exchanged:
+            self._ever_exchanged = True
+            self._on_event(events.Ready())
         if self._outage_since is not None:
             self._on_event(events.DatabaseBack(self._monotonic() - self._outage_since))
             self._outage_since = None

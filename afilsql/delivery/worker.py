@@ -22,6 +22,7 @@ from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.limits import Breaker, Limits, Rate
 from afilsql.delivery.pulse import Pulse
 from afilsql.delivery.senders import Done, SenderPool
+from afilsql.delivery.terms import Terms
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Account, Claim, Exchanged, OnUnknown, Result
@@ -121,7 +122,7 @@ class Worker:
             monotonic=monotonic,
             pulse=self._pulse,
         )
-        self._inbox: SimpleQueue[Done | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Done | Terms | None] = SimpleQueue()
         self._in_flight: set[tuple[int, int]] = set()
         self._stop_asked = False
         self._outage_delay = OUTAGE_FIRST
@@ -133,6 +134,10 @@ class Worker:
         self._stop_asked = True
         self._inbox.put(None)
 
+    def adopt(self, terms: Terms) -> None:
+        """Work under other terms soon; calls in flight end as they began. Safe from any thread."""
+        self._inbox.put(terms)
+
     def run(self, *, until: Until = "stopped") -> Totals:
         """Deliver until stopped; "drained" also ends when nothing waits anywhere, "once" after one exchange's rows.
 
@@ -142,7 +147,7 @@ class Worker:
         """
         self._pool = SenderPool(
             self._concurrency,
-            deliver=self._caller.deliver,
+            deliver=lambda claim: self._caller.deliver(claim),
             may_begin=lambda: not self._stop_asked,
             monotonic=self._monotonic,
             inbox=self._inbox,
@@ -161,7 +166,7 @@ class Worker:
 
     def _deliver(self, until: Until) -> None:
         while not self._stop_asked:
-            answer = self._exchange(self._concurrency - len(self._in_flight), patient=until == "stopped")
+            answer = self._exchange(max(0, self._concurrency - len(self._in_flight)), patient=until == "stopped")
             if answer is None:
                 self._sit_out()
             elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
@@ -249,14 +254,23 @@ class Worker:
             try:
                 done = self._inbox.get(timeout=max(0.0, end - self._monotonic()))
             except Empty:
-                return
+                return None
             if done is None:
-                return
+                return None
+            if isinstance(done, Terms):
+                return self._use(done)
             self._settle(done)
             self._idle_delay = IDLE_FIRST
             ended += 1
             if early and ended == 1:
                 end = min(end, self._monotonic() + LINGER)
+
+    def _use(self, terms: Terms) -> None:
+        self._pool.grow(terms.concurrency)
+        self._concurrency, self._grace_seconds = terms.concurrency, terms.grace_seconds
+        self._caller = self._caller.under(terms.client_for, terms.on_unknown, terms.read_back)
+        self._limits.change(terms.share or terms.concurrency, terms.rates, terms.breaker)
+        self._handover.change(terms.on_unknown, terms.accounts)
 
     def _tidy(self) -> None:
         """Purge a batch of old requests now and then, between exchanges."""
