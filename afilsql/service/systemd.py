@@ -25,17 +25,24 @@ class Systemd:
     """The systemd of this machine, or of an image of one.
 
     Args:
-        root: Where the file system begins; anything but / is an image, in which nothing runs.
+        root: Where the file system begins.
+        is_image: Whether that is an image, in which nothing runs; None is anywhere but /.
         run: Runs systemctl and journalctl.
         is_admin: Whether this process may change units; None asks.
         is_running: Whether systemd runs this machine; None asks.
     """
 
     def __init__(
-        self, root: Path = Path("/"), *, run: Run = run, is_admin: bool | None = None, is_running: bool | None = None
+        self,
+        root: Path = Path("/"),
+        *,
+        is_image: bool | None = None,
+        run: Run = run,
+        is_admin: bool | None = None,
+        is_running: bool | None = None,
     ) -> None:
         self._root = root
-        self._is_image = root != Path("/")
+        self._is_image = root != Path("/") if is_image is None else is_image
         self._program = run
         self._is_admin = os.geteuid() == 0 if is_admin is None else is_admin
         self._is_running = Path("/run/systemd/system").is_dir() if is_running is None else is_running

@@ -58,10 +58,10 @@ class Unit:
                 "afilsql.password, afilsql.database_url, afilsql.ACCOUNT.password or afilsql.ACCOUNT.client_secret",
             )
         for path in (self.python, self.config, self.environment_file, *self.credentials.values()):
-            if path is not None and (not path.is_absolute() or re.search(r"[\x00-\x1f\x7f:\"'\\]", str(path))):
+            if path is not None and (not path.is_absolute() or re.search(r"[\x00-\x1f\x7f:;$\"'\\]", str(path))):
                 raise InvalidParameter(
                     f"the path {str(path)!r} cannot stand in a unit: it must begin with / and hold no quote, colon, "
-                    "backslash or line end"
+                    "semicolon, $, backslash or line end"
                 )
 
     @property
@@ -108,9 +108,9 @@ def _match(pattern: re.Pattern[str], value: str, what: str, allowed: str) -> Non
 
 
 def _escaped(path: Path, *, quoted: bool = True) -> str:
-    """Return a path as a unit needs it: % and $ mean something there, and so do spaces in a command."""
+    """Return a path as a unit needs it: % means something there, and in a command so do spaces."""
     text = str(path).replace("%", "%%")
-    return f'"{text.replace("$", "$$")}"' if quoted and re.search(r"[\s$;]", text) else text
+    return f'"{text}"' if quoted and " " in text else text
 
 
 _TEMPLATE = """\
