@@ -212,7 +212,8 @@ def _logging(
     """Yield the logger and what to do with an event: log it, and on a terminal keep a line with the counts below."""
     from afilsql import logs
 
-    open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=settings.log_format)
+    format = settings.log_format if sink is None else "json"
+    open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=format)
     if sink is not None or sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
         with open_log(sink=sink) as logger:
             yield logger, lambda event: logs.log_event(logger, event)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from afilsql.cli.context import Exit, config_of, note, say, settings_of
+from afilsql.cli.context import DEFAULT_SERVICE, Exit, ServiceName, config_of, note, say, settings_of
 from afilsql.errors import AfilsqlError, InvalidParameter
-
-if TYPE_CHECKING:
-    pass
-
-WINDOWS = sys.platform == "win32"
-DEFAULT_NAME = "afilsql"
-
-Name = Annotated[str, typer.Option(help="Name of the service; another for each instance.")]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -54,12 +46,16 @@ def health(
         raise typer.Exit(Exit.FAILED)
 
 
-if not WINDOWS:
+if sys.platform == "win32":
+    from afilsql.cli import winservice
+
+    winservice.add(app)
+else:
 
     @app.command("install")
     def install(
         ctx: typer.Context,
-        name: Name = DEFAULT_NAME,
+        name: ServiceName = DEFAULT_SERVICE,
         user: Annotated[
             str | None, typer.Option(help="User it runs as; else one that exists only while it runs.")
         ] = None,
@@ -118,7 +114,7 @@ if not WINDOWS:
 
     @app.command("uninstall")
     def uninstall(
-        name: Name = DEFAULT_NAME,
+        name: ServiceName = DEFAULT_SERVICE,
         root: Annotated[Path, typer.Option(metavar="DIR", help="An image of a system.")] = Path("/"),
     ) -> None:
         """Stop the service and remove its unit. The database, settings and /var/lib/NAME stay."""
@@ -127,7 +123,7 @@ if not WINDOWS:
         say(f"removed {Systemd(root).uninstall(name)}")
 
     @app.command("status")
-    def status(name: Name = DEFAULT_NAME) -> None:
+    def status(name: ServiceName = DEFAULT_SERVICE) -> None:
         """Show whether it runs, since when, and what it has done."""
         from afilsql.service.systemd import Systemd
 
@@ -135,7 +131,7 @@ if not WINDOWS:
 
     @app.command("logs")
     def logs(
-        name: Name = DEFAULT_NAME,
+        name: ServiceName = DEFAULT_SERVICE,
         lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines to show.")] = 100,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as new ones come.")] = False,
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from afilsql.errors import ConfigError
 from afilsql.outbox.engine import STATEMENT_TIMEOUT
 from afilsql.service.reload import require_account
 from afilsql.service.unit import Unit
+
+assert sys.platform != "win32", "systemd is Linux's"
 
 if TYPE_CHECKING:
     from pwd import struct_passwd

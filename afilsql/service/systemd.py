@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from afilsql.errors import InvalidParameter, ServiceError
 from afilsql.service.unit import MARK, Unit
+
+assert sys.platform != "win32", "systemd is Linux's"
 
 #: Runs a program with this process's standard streams; returns its exit code, raises FileNotFoundError.
 Run = Callable[[Sequence[str]], int]
