@@ -338,7 +338,7 @@ def test_the_service_delivers_as_afilsql_worker_does_and_stops_gently(win: Win32
     url = next(line.split('"')[1] for line in settings.read_text().splitlines() if "sqlite" in line)
     with SandboxServer() as sandbox, open_outbox(url) as outbox:
         settings.write_text(settings.read_text() + f'api_url = "{sandbox.url}"\n')
-        chat = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
+        chat = {"platform": "whatsapp", "platformid": "100", "destination": "34600000000", "message": "hi"}
         outbox.enqueue(Request("sendmessage", chat))
         results: list[Any] = []
         run = ["run", "--name", "afilsql"]
