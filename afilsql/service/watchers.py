@@ -23,25 +23,29 @@ EVERY = 10.0
 STOP_MARGIN = 75.0
 
 
-class Watcher(Protocol):
-    """Somebody outside who is told how a worker does."""
+class Beaten(Protocol):
+    """Something that is told that the loop moves; another Pulse, too."""
 
     def beat(self) -> None:
         """Take note that the loop moves."""
+
+
+class Watcher(Beaten, Protocol):
+    """Somebody outside who is told how a worker does."""
 
     def notice(self, event: Event) -> None:
         """Take note of an event."""
 
 
 class WatchedPulse(Pulse):
-    """A pulse that watchers are told of.
+    """A pulse that others are told of.
 
     Args:
         watchers: Those who are told.
         monotonic: Seconds that never go back.
     """
 
-    def __init__(self, watchers: Sequence[Watcher], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, watchers: Sequence[Beaten], monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(monotonic)
         self._watchers = watchers
 
