@@ -27,7 +27,7 @@ def insert(cursor: sqlite3.Cursor, requests: Sequence[Request], now: datetime, u
         cursor.execute(
             "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, "
             "type, fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, "
-            "conversation, created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
+            "conversation, created_at, created_by, traceparent) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?,?)",
             (
                 uuid4().hex,
                 r.account,
@@ -42,6 +42,7 @@ def insert(cursor: sqlite3.Cursor, requests: Sequence[Request], now: datetime, u
                 conversation_key(r.account, r.parameters),
                 stored(now),
                 user,
+                r.traceparent,
             ),
         )
         ids.append(int(cursor.lastrowid or 0))

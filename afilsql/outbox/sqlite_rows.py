@@ -60,6 +60,8 @@ def claim_of(row: sqlite3.Row, look: tuple[datetime, list[sqlite3.Row]] | None =
         probe=bool(row["is_probe"]),
         check=check,
         poll=row["subscription_id"] is not None,
+        created_at=time_of(row["created_at"]),
+        traceparent=row["traceparent"],
     )
 
 
