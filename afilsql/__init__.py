@@ -4,6 +4,7 @@
 
     with open_outbox("sqlite:///afilsql.db") as outbox:
         outbox.enqueue(Request("sendmessage", {"platform": "whatsapp", ...}))
+        outbox.enqueue(Request(...), connection=session)  # in a transaction of your own
 
 Names are imported when first used, so that the command line starts fast.
 """
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from afilsql.api.client import AfilnetClient
-    from afilsql.api.reply import Reply
+    from afilsql.api.reply import Channel, Chat, Message, Reply
     from afilsql.config import Settings, load_settings
     from afilsql.delivery.worker import Worker
     from afilsql.errors import (
@@ -36,24 +37,36 @@ if TYPE_CHECKING:
         SchemaOutOfDate,
     )
     from afilsql.outbox import open_outbox
-    from afilsql.outbox.records import Request
+    from afilsql.outbox.base import Outbox
+    from afilsql.outbox.records import Account, Attempt, Entry, Item, ItemDetail, QueueStatus, Request, Subscription
     from afilsql.outbox.wait import wait_for
+    from afilsql.outbox.wait_async import wait_for_async
 
     __version__: str
 
 __all__ = [
+    "Account",
     "AfilnetClient",
     "AfilsqlError",
     "ApiError",
+    "Attempt",
+    "Channel",
+    "Chat",
     "ConfigError",
     "CredentialsRefused",
     "DatabaseError",
     "DatabaseUnavailable",
     "DeliveryUnknown",
     "DriverMissing",
+    "Entry",
     "InvalidParameter",
+    "Item",
+    "ItemDetail",
     "LeaseLost",
+    "Message",
     "NotSent",
+    "Outbox",
+    "QueueStatus",
     "QuotaExceeded",
     "Refused",
     "Reply",
@@ -61,22 +74,36 @@ __all__ = [
     "RequestNotFound",
     "SchemaOutOfDate",
     "Settings",
+    "Subscription",
     "Worker",
     "__version__",
     "load_settings",
     "open_outbox",
     "wait_for",
+    "wait_for_async",
 ]
 
 _HOME = {
+    "Account": "afilsql.outbox.records",
     "AfilnetClient": "afilsql.api.client",
+    "Attempt": "afilsql.outbox.records",
+    "Channel": "afilsql.api.reply",
+    "Chat": "afilsql.api.reply",
+    "Entry": "afilsql.outbox.records",
+    "Item": "afilsql.outbox.records",
+    "ItemDetail": "afilsql.outbox.records",
+    "Message": "afilsql.api.reply",
+    "Outbox": "afilsql.outbox.base",
+    "QueueStatus": "afilsql.outbox.records",
     "Reply": "afilsql.api.reply",
     "Request": "afilsql.outbox.records",
     "Settings": "afilsql.config",
+    "Subscription": "afilsql.outbox.records",
     "Worker": "afilsql.delivery.worker",
     "load_settings": "afilsql.config",
     "open_outbox": "afilsql.outbox",
     "wait_for": "afilsql.outbox.wait",
+    "wait_for_async": "afilsql.outbox.wait_async",
 }
 
 

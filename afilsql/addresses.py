@@ -1,17 +1,39 @@
-"""Web addresses in the settings: what each may look like. The errors are ValueErrors for the settings to name."""
+"""Web addresses in the settings: what each may look like. The errors are ValueErrors for the settings to name.
+
+`check_safe` is for addresses that get credentials, once it is known what else is allowed.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from afilsql.errors import ConfigError
 
-def of_api(value: str) -> str:
-    """Return the address of the API. Raises ValueError when it is none, or holds credentials or a query."""
+
+def of_api(value: str | None) -> str | None:
+    """Return an address of the API. Raises ValueError when it is none, or holds credentials or a query."""
+    if value is None:
+        return value
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("it is not a web address: write https://host/path/")
     if "@" in parts.netloc or parts.query:
         raise ValueError("it may hold neither credentials nor a query: use AFILSQL_USER and AFILSQL_PASSWORD")
+    return value
+
+
+def of_wsdl(value: str | None) -> str | None:
+    """Return where a WSDL is. Raises ValueError when it is neither a file nor a web address without credentials."""
+    if value is None:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme in ("http", "https"):
+        if not parts.hostname or "@" in parts.netloc:
+            raise ValueError("it is not a web address without credentials: write https://host/path?wsdl, or a file")
+    elif not Path(value).exists():
+        raise ValueError("there is no such file")
     return value
 
 
@@ -31,8 +53,6 @@ def of_proxy(value: str | None) -> str | None:
 
 def of_alerts(value: str | None) -> str | None:
     """Return the address alerts are posted to. Raises ValueError for http to another machine, or credentials in it."""
-    from afilsql.api.client import is_loopback
-
     if value is None:
         return value
     parts = urlsplit(value)
@@ -43,3 +63,36 @@ def of_alerts(value: str | None) -> str | None:
     if "@" in parts.netloc:
         raise ValueError("it may not hold a user or password: let the address carry a token, or use a command")
     return value
+
+
+def check_safe(url: str, setting: str, *, allow_http: bool) -> None:
+    """Refuse an address that is none, holds credentials, or would have them sent in clear.
+
+    Args:
+        url: The address.
+        setting: What it is called in messages.
+        allow_http: Permit http:// to another machine.
+
+    Raises:
+        ConfigError: It is refused.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        raise ConfigError(f"{setting} is not a URL: it looks like https://www.afilnet.com/api/http/") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(f"{setting} is not an https URL: it looks like https://www.afilnet.com/api/http/")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError(f"{setting} holds credentials: put them into AFILSQL_USER and AFILSQL_PASSWORD")
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
+        raise ConfigError(f"{setting} would send the password unencrypted to {host}: use https://")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

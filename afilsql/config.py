@@ -10,80 +10,51 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PlainSerializer,
-    SecretStr,
     ValidationError,
     field_validator,
 )
 
 from afilsql import addresses, secretfiles, settingsfile
+from afilsql.accounts import DEFAULT_ACCOUNT, DEFAULT_API_URL, PREFIX, AccountFields, AccountSettings
 from afilsql.errors import ConfigError
 from afilsql.masking import MaskedUrl, masked_url
 
-PREFIX = "AFILSQL_"
-DEFAULT_API_URL = "https://www.afilnet.com/api/http/"
-DEFAULT_ACCOUNT = "default"
 #: Settings that are JSON in the environment, each with an example.
 _IN_JSON = {
     "accounts": '{"name": {"user": "…", "password": "…"}}',
     "alert_command": '["/path/to/program", "argument"]',
 }
 #: A value, and the file that holds it in its place.
-_PAIRS = (("password", "password_file"), ("database_url", "database_url_file"))
+_PAIRS = (
+    ("password", "password_file"),
+    ("client_secret", "client_secret_file"),
+    ("database_url", "database_url_file"),
+)
 
 
 _SecretUrl = Annotated[str, AfterValidator(MaskedUrl), PlainSerializer(masked_url)]
 
 
-class _Secretive(BaseModel):
-    """A model with secrets, which a pickle would carry in clear wherever it goes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} holds passwords and is not pickled: load it where it is needed")
-
-
-class AccountSettings(_Secretive):
-    """User of one account of the chat API, its password or the file that holds it, if either is set, and its limit.
-
-    Attributes:
-        rate: Requests a second, all workers together; None is no limit.
-        burst: Requests that may go at once after a pause; None is one second's worth.
-    """
-
-    user: str = Field(min_length=1)
-    password: SecretStr | None = Field(None, min_length=1)
-    password_file: Path | None = None
-    rate: float | None = Field(default=None, gt=0, le=10_000)
-    burst: float | None = Field(default=None, ge=1, le=10_000)
-
-
-class Settings(_Secretive):
-    """Everything that can be set.
+class Settings(AccountFields):
+    """Everything that can be set; the fields of AccountFields are the account "default".
 
     Attributes:
         database_url: Where the outbox is: sqlite:///file.db or mssql+pyodbc://….
         database_url_file: File that holds it.
-        api_url: Address of the chat API.
-        user: User of the account "default".
-        password: Password of the account "default".
-        password_file: File that holds it; read anew when it changes.
-        accounts: Credentials by account name; in the environment a JSON object.
+        api_url: Address of the chat API, of every account that has none of its own and the same kind of transport.
+        accounts: Settings by account name; in the environment a JSON object.
         concurrency: Calls at a time.
         lease_seconds: Seconds a row stays a worker's without renewal.
         connect_timeout: Seconds to wait for a connection to the API.
         read_timeout: Seconds to wait for its answer.
         grace_seconds: Seconds that calls in flight get when the worker is stopped.
-        rate, burst: Limit of the account "default", see AccountSettings.
         account_concurrency: Calls at a time that one account may have; None is all of `concurrency` with one account
             in the settings, three quarters with more, so that a slow account leaves senders to the others.
         breaker_calls, breaker_share: An account is passed by for a while when within a minute so many calls ended and
@@ -109,18 +80,12 @@ class Settings(_Secretive):
 
     database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
     database_url_file: Path | None = None
-    api_url: Annotated[str, AfterValidator(addresses.of_api)] = DEFAULT_API_URL
-    user: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
     accounts: dict[str, AccountSettings] = Field(default_factory=dict)
     concurrency: int = Field(32, ge=1, le=256)
     lease_seconds: int = Field(120, ge=5, le=3600)
     connect_timeout: float = Field(5.0, gt=0, le=300)
     read_timeout: float = Field(60.0, gt=0, le=600)
     grace_seconds: float = Field(30.0, ge=0, le=600)
-    rate: float | None = Field(default=None, gt=0, le=10_000)
-    burst: float | None = Field(default=None, ge=1, le=10_000)
     account_concurrency: int | None = Field(default=None, ge=1, le=256)
     breaker_calls: int = Field(5, ge=0, le=20)
     breaker_share: float = Field(0.5, gt=0, le=1)
@@ -173,30 +138,35 @@ class Settings(_Secretive):
         """Calls at a time that one account may have."""
         if self.account_concurrency is not None:
             return min(self.account_concurrency, self.concurrency)
-        single = len(self.accounts) + bool(self.user and DEFAULT_ACCOUNT not in self.accounts) <= 1
-        return self.concurrency if single else max(1, self.concurrency * 3 // 4)
+        return self.concurrency if len(self.configured) <= 1 else max(1, self.concurrency * 3 // 4)
 
     def credentials(self, account: str) -> AccountSettings:
-        """Return what is set for an account; "default" falls back to `user`, `password` and `password_file`.
+        """Return what is set for an account, its `api_url` filled in where another setting or the vendor gives it.
 
         Raises:
             ConfigError: The account is not set.
         """
-        if account in self.accounts:
-            return self.accounts[account]
-        if account == DEFAULT_ACCOUNT:
-            if not self.user:
+        if account not in self.configured:
+            if account == DEFAULT_ACCOUNT:
                 raise ConfigError("the account 'default' needs AFILSQL_USER and AFILSQL_PASSWORD: set them")
-            return AccountSettings(user=self.user, password=self.password, password_file=self.password_file)
-        raise ConfigError(
-            f"the account '{account}' has no credentials (configured: {', '.join(self.configured) or 'none'}): add "
-            f"[accounts.{account}] with user and password to the settings file, or to AFILSQL_ACCOUNTS"
+            raise ConfigError(
+                f"the account '{account}' has no credentials (configured: {', '.join(self.configured) or 'none'}): add "
+                f"[accounts.{account}] with user and password to the settings file, or to AFILSQL_ACCOUNTS"
+            )
+        given = self.accounts.get(account) or AccountSettings(
+            **{name: getattr(self, name) for name in AccountFields.model_fields}
         )
+        if given.api_url is not None:
+            return given
+        alike = given.transport == self.transport or (given.has_default_url and self.has_default_url)
+        url = (self.api_url if alike else None) or (DEFAULT_API_URL if given.has_default_url else None)
+        return given.model_copy(update={"api_url": url})
 
     @property
     def configured(self) -> list[str]:
         """Names of the accounts that are set."""
-        return sorted({*self.accounts, *([DEFAULT_ACCOUNT] if self.user else [])})
+        has_default = self.user or (self.client_id and not self.needs_user)
+        return sorted({*self.accounts, *([DEFAULT_ACCOUNT] if has_default else [])})
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -218,7 +188,7 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
     default = from_file.get("accounts", {}).get(DEFAULT_ACCOUNT)
     if isinstance(default, dict) and "accounts" not in from_env:
         # What the environment says about the default account also beats the file's [accounts.default].
-        said: dict[str, Any] = {k: from_env[k] for k in ("user", "password", "password_file") if k in from_env}
+        said: dict[str, Any] = {k: from_env[k] for k in AccountFields.model_fields if k in from_env}
         from_file["accounts"][DEFAULT_ACCOUNT] = _over(default, said)
     merged = _over(from_file, from_env)
     try:

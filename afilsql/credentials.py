@@ -1,4 +1,4 @@
-"""Logins of accounts: where a password is looked for, and how a new one is noticed while a worker runs.
+"""Logins of accounts: where secrets are looked for, and how a new one is noticed while a worker runs.
 
 The user comes from the settings, the password from the first of
 
@@ -6,6 +6,9 @@ The user comes from the settings, the password from the first of
 2. `password` or `password_file` in the settings file;
 3. the systemd credential `afilsql.password`, or `afilsql.ACCOUNT.password`, in $CREDENTIALS_DIRECTORY;
 4. the keyring of the operating system (extra `keyring`): service `afilsql`, name the account's.
+
+So does a client's secret for OAuth 2.0, as `client_secret` in place of `password`; in the keyring the name is
+`ACCOUNT.client_secret`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from afilsql.config import DEFAULT_ACCOUNT, PREFIX, Settings, credential_file
+from afilsql.accounts import DEFAULT_ACCOUNT, PREFIX, AccountSettings
+from afilsql.api.transports import Login
+from afilsql.config import Settings, credential_file
 from afilsql.errors import ConfigError
 from afilsql.secretfiles import MOUNTED, is_there, read_secret
 
@@ -35,19 +40,35 @@ Stamp = tuple[int, int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """What an account logs in with."""
-
-    user: str
-    password: SecretStr
-
-
-@dataclass(frozen=True, slots=True)
 class Found:
     """A login, and whether it came from the keyring, which tells nobody when it changes."""
 
     login: Login
     in_keyring: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Secret:
+    """One secret of an account: its name in the settings, and what the places outside them call it."""
+
+    field: str
+    account: str
+
+    @property
+    def credential(self) -> str:
+        """The systemd credential."""
+        return f"afilsql.{self.field}" if self.account == DEFAULT_ACCOUNT else f"afilsql.{self.account}.{self.field}"
+
+    @property
+    def entry(self) -> str:
+        """The name in the keyring."""
+        return self.account if self.field == "password" else f"{self.account}.{self.field}"
+
+
+def _needed(given: AccountSettings, account: str) -> dict[str, _Secret]:
+    """Return the secrets an account logs in with."""
+    names = (["password"] if given.needs_user else []) + (["client_secret"] if given.transport == "json" else [])
+    return {name: _Secret(name, account) for name in names}
 
 
 def find(settings: Settings, account: str, *, environ: Mapping[str, str], keyring: Keyring) -> Found:
@@ -57,37 +78,49 @@ def find(settings: Settings, account: str, *, environ: Mapping[str, str], keyrin
         ConfigError: There is none, or the source that should have it cannot be read; names it, quotes nothing.
     """
     given = settings.credentials(account)
-    if given.password is not None:
-        return Found(Login(given.user, given.password))
-    if given.password_file is not None:
-        named = f"the password file {given.password_file} of the account '{account}'"
-        return Found(Login(given.user, SecretStr(read_secret(given.password_file, named))))
-    name = _credential(account)
-    file = credential_file(name, environ)
-    if file is not None and is_there(file):
-        password = read_secret(file, f"the systemd credential {name}", mounted=(MOUNTED, file.parent))
-        return Found(Login(given.user, SecretStr(password)))
-    kept = keyring(SERVICE, account)
-    if kept:
-        return Found(Login(given.user, SecretStr(kept)), in_keyring=True)
-    where = f"{PREFIX}PASSWORD or {PREFIX}PASSWORD_FILE" if account == DEFAULT_ACCOUNT else f"[accounts.{account}]"
-    raise ConfigError(
-        f"the account '{account}' has no password: set it in {where}, or store it as the systemd credential {name} "
-        f"or in the keyring (`keyring set {SERVICE} {account}`)"
+    in_keyring = False
+    found: dict[str, SecretStr] = {}
+    for name, secret in _needed(given, account).items():
+        value = _in_settings_or_file(given, secret, environ)
+        if value is None and (kept := keyring(SERVICE, secret.entry)):
+            value, in_keyring = SecretStr(kept), True
+        if value is not None:
+            found[name] = value
+        elif name == "password" or not given.needs_user:  # a client without a secret may use the grant password
+            raise ConfigError(_nowhere(secret))
+    return Found(Login(given.user or "", client_id=given.client_id or "", **found), in_keyring)
+
+
+def _in_settings_or_file(given: AccountSettings, secret: _Secret, environ: Mapping[str, str]) -> SecretStr | None:
+    value: SecretStr | None = getattr(given, secret.field)
+    if value is not None:
+        return value
+    path: Path | None = getattr(given, f"{secret.field}_file")
+    if path is not None:
+        named = f"the {secret.field} file {path} of the account '{secret.account}'"
+        return SecretStr(read_secret(path, named))
+    file = credential_file(secret.credential, environ)
+    if file is None or not is_there(file):
+        return None
+    named = f"the systemd credential {secret.credential}"
+    return SecretStr(read_secret(file, named, mounted=(MOUNTED, file.parent)))
+
+
+def _nowhere(secret: _Secret) -> str:
+    account, name = secret.account, secret.field.upper()
+    where = f"{PREFIX}{name} or {PREFIX}{name}_FILE" if account == DEFAULT_ACCOUNT else f"[accounts.{account}]"
+    return (
+        f"the account '{account}' has no {secret.field}: set it in {where}, or store it as the systemd credential "
+        f"{secret.credential} or in the keyring (`keyring set {SERVICE} {secret.entry}`)"
     )
 
 
 def _files(settings: Settings, account: str, environ: Mapping[str, str]) -> tuple[Path, ...]:
     """Return the files whose change can change what `find` finds."""
     given = settings.credentials(account)
-    if given.password is not None:
-        return ()
-    file = given.password_file or credential_file(_credential(account), environ)
-    return (file,) if file else ()
-
-
-def _credential(account: str) -> str:
-    return "afilsql.password" if account == DEFAULT_ACCOUNT else f"afilsql.{account}.password"
+    secrets = [s for s in _needed(given, account).values() if getattr(given, s.field) is None]
+    files = [getattr(given, f"{s.field}_file") or credential_file(s.credential, environ) for s in secrets]
+    return tuple(file for file in files if file is not None)
 
 
 def from_keyring(service: str, name: str) -> str | None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from afilsql import plain
-from afilsql.outbox.records import Item, ItemDetail, QueueStatus
+from afilsql.outbox.records import Item, ItemDetail, QueueStatus, Subscription
 
 _STYLE = {"sent": "green", "failed": "red", "uncertain": "yellow", "cancelled": "dim"}
 _CHANNEL = ("platform", "platformid", "name")
@@ -34,10 +34,10 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def print_json(value: Any) -> None:
-    """Print a value as JSON on standard output."""
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value as JSON on standard output; on one line when `indent` is None."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(plain.json_escaped(json.dumps(value, indent=2, ensure_ascii=not utf8, default=_plain)))
+    print(plain.json_escaped(json.dumps(value, indent=indent, ensure_ascii=not utf8, default=_plain)))
 
 
 def item_dict(detail: ItemDetail) -> dict[str, Any]:
@@ -72,6 +72,7 @@ def status_dict(status: QueueStatus) -> dict[str, Any]:
         "oldest_waiting_seconds": status.oldest_waiting_seconds,
         "held": [{"account": account, "reason": reason} for account, reason in status.held],
         "workers": [{"name": name, "last_seen_seconds": seconds} for name, seconds in status.workers],
+        "accounts": [{"name": a.name, "platforms": list(a.platforms) or None} for a in status.accounts],
     }
 
 
@@ -115,7 +116,7 @@ def rows_table(kind: str, rows: Sequence[Mapping[str, Any]], *, title: str | Non
 
 
 def status_tables(status: QueueStatus) -> list[Table]:
-    """Return the queue's state: counts, then workers and held accounts where there are any."""
+    """Return the queue's state: counts, then workers, known and held accounts where there are any."""
     counts = table("status", "requests", title="Queue")
     for state, count in status.counts.items():
         counts.add_row(Text(state, style=_STYLE.get(state, "")), str(count))
@@ -127,12 +128,57 @@ def status_tables(status: QueueStatus) -> list[Table]:
         for name, seconds in status.workers:
             workers.add_row(clean(name), f"{seconds:.0f} s ago")
         made.append(workers)
+    if status.accounts:
+        known = table("account", "platforms", title="Known accounts")
+        for account in status.accounts:
+            known.add_row(clean(account.name), clean(", ".join(account.platforms) or "all"))
+        made.append(known)
     if status.held:
         held = table("account", "held because", title="Held accounts")
-        for account, reason in status.held:
-            held.add_row(clean(account), clean(reason))
+        for name, reason in status.held:
+            held.add_row(clean(name), clean(reason))
         made.append(held)
     return made
+
+
+def subscription_dict(subscription: Subscription) -> dict[str, Any]:
+    """Return a subscription as plain values."""
+    return {name: _plain(value) for name, value in asdict(subscription).items()}
+
+
+def subscriptions_tables(subscriptions: Sequence[Subscription], now: datetime) -> list[Table]:
+    """Return subscriptions, times told from `now` (UTC), and how those that fail do so, if any does."""
+    made = table("id", "account", "channel", "chat", "every", "next", "answered", title="Subscriptions")
+    for s in subscriptions:
+        made.add_row(
+            str(s.id),
+            clean(s.account),
+            clean(f"{s.platform} {s.platformid}"),
+            clean((s.destination or "all") + (", unread" if s.unread_only else "")),
+            _short(_span(s.every_seconds)),
+            _short("now" if s.next_at <= now else f"in {_span((s.next_at - now).total_seconds())}"),
+            _short("never" if s.last_at is None else f"{_span((now - s.last_at).total_seconds())} ago"),
+        )
+    broken = [s for s in subscriptions if s.error_code is not None]
+    if not broken:
+        return [made]
+    failing = table("id", "channel", "failures", "error", title="Failing subscriptions")
+    for s in broken:
+        place = " ".join(p for p in (s.platform, s.platformid, s.destination) if p)
+        failing.add_row(str(s.id), clean(place), str(s.failures), clean(s.error_code or ""))
+    return [made, failing]
+
+
+def _short(text: str) -> Text:
+    return Text(text, no_wrap=True)
+
+
+def _span(seconds: float) -> str:
+    """A length of time in its largest unit."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def table(*columns: str, title: str | None = None, header: bool = True) -> Table:

@@ -11,7 +11,7 @@ import itertools
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,8 +20,8 @@ from typing import BinaryIO, TextIO
 
 from afilsql.api.methods import MAX_LENGTH
 from afilsql.errors import InvalidParameter
-from afilsql.outbox.records import Request
-from afilsql.outbox.validate import validate
+from afilsql.outbox.records import Account, Request
+from afilsql.outbox.validate import account_fault, validate
 
 CONTROL_COLUMNS = ("method", "account", "priority", "send_at", "dedup_key")
 COLUMNS = (*CONTROL_COLUMNS, *MAX_LENGTH)
@@ -86,13 +86,16 @@ def lines_of(file: TextIO) -> Iterator[str]:
         yield line
 
 
-def read_csv(lines: Iterable[str], *, allow_private_urls: bool = False) -> Iterator[GoodLine | BadLine]:
+def read_csv(
+    lines: Iterable[str], *, known: Sequence[Account] = (), allow_private_urls: bool = False
+) -> Iterator[GoodLine | BadLine]:
     """Read requests from the lines of a CSV file with a header; empty lines are skipped.
 
     Fields are separated by commas, or by semicolons where the header is.
 
     Args:
         lines: The file's lines.
+        known: The accounts that there are; none lets every name pass.
         allow_private_urls: Let the URL of a file point to a private place.
 
     Raises:
@@ -119,9 +122,9 @@ def read_csv(lines: Iterable[str], *, allow_private_urls: bool = False) -> Itera
             yield BadLine(line, f"it has {len(values)} fields and the header {len(columns)}: quote fields with commas")
             continue
         try:
-            yield GoodLine(
-                line, make_request(dict(zip(columns, values, strict=True)), allow_private_urls=allow_private_urls)
-            )
+            request = make_request(dict(zip(columns, values, strict=True)), allow_private_urls=allow_private_urls)
+            why = account_fault(known, request.account, request.parameters.get("platform"))
+            yield BadLine(line, why) if why else GoodLine(line, request)
         except InvalidParameter as e:
             yield BadLine(line, str(e))
 

@@ -10,7 +10,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -32,7 +32,7 @@ LONG_SECRET = 6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read.
+    """An HTTP answer, read. What came is not shown: it may say a secret back, and be one where a token was asked for.
 
     Attributes:
         status: HTTP status.
@@ -42,29 +42,24 @@ class Answer:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     failure: DeliveryUnknown | None = None
 
 
 class Mask:
-    """Masks every spelling of a secret in a text: plain, in a URL, JSON, HTML and base64.
+    """Masks every spelling of secrets in a text: plain, in a URL, JSON, HTML and base64.
 
     Args:
-        secret: What must not be seen; "" masks nothing.
+        secrets: What must not be seen; "" masks nothing.
     """
 
-    def __init__(self, secret: str) -> None:
-        # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
-        plain = (secret, html.escape(secret))
-        escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
-        spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
-        spellings |= {s.replace("/", "\\/") for s in escaped} | _in_base64(secret.encode())
-        longest_first = sorted(spellings, key=len, reverse=True)
-        alone = len(secret) < LONG_SECRET
-        pattern = "|".join(_alone(s) if alone else re.escape(s) for s in longest_first)
-        self._pattern = re.compile(pattern, re.IGNORECASE) if secret else None
-        self._reach = len(longest_first[0])
+    def __init__(self, *secrets: str) -> None:
+        patterns = [(len(spelled), pattern) for secret in secrets if secret for spelled, pattern in _patterns(secret)]
+        # The longest first: it may begin with another one.
+        patterns.sort(key=lambda found: found[0], reverse=True)
+        self._pattern = re.compile("|".join(p for _, p in patterns), re.IGNORECASE) if patterns else None
+        self._reach = patterns[0][0] if patterns else 0
 
     def __call__(self, text: str) -> str:
         """Return the text with each spelling replaced by ***."""
@@ -77,6 +72,20 @@ class Mask:
         # A spelling cut in two at the end would not be recognized, so what could be half of one goes.
         masked = self(text[: limit + self._reach])
         return masked[: max(0, min(limit, len(masked) - self._reach))]
+
+
+def _patterns(secret: str) -> Iterator[tuple[str, str]]:
+    """Yield each spelling of a secret with the pattern that finds it."""
+    # A page inside JSON is escaped twice, and a server that stores the list unescapes it again.
+    # XML need not escape quotes, and names the apostrophe otherwise.
+    named = html.escape(secret).replace("&#x27;", "&apos;")
+    plain = (secret, html.escape(secret), html.escape(secret, quote=False), named)
+    escaped = {json.dumps(text, ensure_ascii=ascii)[1:-1] for text in plain for ascii in (True, False)}
+    spellings = {*plain, quote(secret, safe=""), quote_plus(secret), quote(secret), *escaped}
+    spellings |= {s.replace("/", "\\/") for s in escaped} | _in_base64(secret.encode())
+    alone = len(secret) < LONG_SECRET
+    for spelled in spellings:
+        yield spelled, _alone(spelled) if alone else re.escape(spelled)
 
 
 def _alone(spelling: str) -> str:
@@ -128,6 +137,16 @@ def understand(
         Refused: Any other code of the API, or another 4xx.
         DeliveryUnknown: Anything else that is not a well-formed success.
     """
+    outcome = _outcome(method, answer, mask, mask_rows or mask, now)
+    if isinstance(outcome, ApiError):
+        raise outcome
+    return outcome
+
+
+def _outcome(
+    method: str, answer: Answer, mask: Mask, mask_rows: Callable[[str], str], now: datetime
+) -> Reply | ApiError:
+    # It raises nothing: what it has in its hands is not masked, and would be in the traceback of what it raised.
     status = answer.status
     shown = mask.beginning(_storable(answer.body.decode("utf-8-sig", "replace")), BODY_CHARS)
 
@@ -136,22 +155,22 @@ def understand(
 
     turned_away = _turned_away(answer, error, now)
     if turned_away is not None:
-        raise turned_away
+        return turned_away
     if answer.failure is not None:
         failure = answer.failure
-        raise error(DeliveryUnknown, failure.code or "CONNECTION_BROKEN", str(failure))
+        return error(DeliveryUnknown, failure.code or "CONNECTION_BROKEN", str(failure))
 
     payload, fault = _parse(answer.body)
     if isinstance(payload, dict):
         refused = _refused(method, status, payload, error, mask)
         if refused is not None:
-            raise refused
+            return refused
     if not 200 <= status < 300:
-        raise _by_status(method, status, error)
+        return _by_status(method, status, error)
     if fault:
-        raise error(DeliveryUnknown, "NOT_JSON", f"{method}: the API answered HTTP {status}, but {fault}")
+        return error(DeliveryUnknown, "NOT_JSON", f"{method}: the API answered HTTP {status}, but {fault}")
     if not isinstance(payload, dict) or str(payload.get("status")).strip().lower() != "success":
-        raise error(
+        return error(
             DeliveryUnknown,
             "BAD_SHAPE",
             f"{method}: the API's answer has neither the status success nor an error code",
@@ -161,11 +180,11 @@ def understand(
     except ValueError as wrong:
         message = f"{method}: the API's answer has the wrong shape: {wrong}"
     else:
-        rows = tuple(_masked(row, mask_rows or mask) for row in rows)
+        rows = tuple(_masked(row, mask_rows) for row in rows)
         return Reply(
             method=method, http_status=status, rows=rows, text=mask(_storable(answer.body.decode("utf-8-sig")))
         )
-    raise error(DeliveryUnknown, "BAD_SHAPE", message)
+    return error(DeliveryUnknown, "BAD_SHAPE", message)
 
 
 _MakeError = Callable[[type[ApiError], str, str], ApiError]

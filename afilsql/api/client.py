@@ -1,45 +1,44 @@
-"""One call of the chat API: a POST out, a Reply or an ApiError back. Never retries."""
+"""One call of the chat API: a request out, a Reply or an ApiError back. Never retries.
+
+With OAuth 2.0 there are other requests around it: for a token, and the call once more when the API no longer takes
+the token it was made with, and so did nothing.
+"""
 
 from __future__ import annotations
 
-import ipaddress
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Self
-from urllib.parse import quote, urlencode, urlsplit
 
 import requests
-from pydantic import SecretBytes, SecretStr
-from requests.exceptions import InvalidSchema, InvalidURL
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from pydantic import SecretStr
 
+from afilsql import addresses
 from afilsql.api.answers import Answer, Mask, understand
-from afilsql.api.connections import ConnectError
 from afilsql.api.methods import METHODS, check
 from afilsql.api.reply import Reply
 from afilsql.api.sessions import new_session
-from afilsql.errors import ApiError, ConfigError, DeliveryUnknown, NotSent
+from afilsql.api.tokens import Tokens
+from afilsql.api.transports import DEFAULT_URL, HttpCall, Login, Post, Transport
+from afilsql.api.wire import LARGE_ANSWER_BYTES, Wire
+from afilsql.errors import ConfigError
 
-DEFAULT_URL = "https://www.afilnet.com/api/http/"
+__all__ = ["DEFAULT_URL", "AfilnetClient", "utcnow"]
 
-#: Largest answer read, in bytes after decompression: of a get-method's list, and of a send, which says little.
+#: Largest answer read, in bytes after decompression: of a get-method's list, of a send, which says little; and of a
+#: token endpoint.
 MAX_ANSWER_BYTES = 10_000_000
-MAX_SEND_ANSWER_BYTES = 1_000_000
+MAX_SEND_ANSWER_BYTES = LARGE_ANSWER_BYTES
+MAX_TOKEN_ANSWER_BYTES = 100_000
 
-#: Characters a password must have for rows to be searched for it.
+#: Largest document read that describes the API, such as a WSDL, in bytes.
+MAX_DESCRIPTION_BYTES = 5_000_000
+
+#: Characters a secret must have for rows to be searched for it.
 MASKED_IN_ROWS = 8
-
-
-#: Of an answer too large, what is kept to show.
-_KEPT_BYTES = 8_192
-_CHUNK_BYTES = 65_536
-
-#: Answers beyond MAX_SEND_ANSWER_BYTES that are read at a time, by all clients together: memory is the process's.
-_LARGE_ANSWERS = threading.BoundedSemaphore(4)
-
-_HEADERS = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
 
 
 def utcnow() -> datetime:
@@ -51,8 +50,11 @@ class AfilnetClient:
 
     Args:
         user: The account's user.
-        password: The account's password; it leaves only in the body of the POST.
-        url: Address of the API.
+        password: The account's password.
+        url: Address of the API, when no transport is given.
+        transport: How calls are written; None is Post(url), where the password leaves only in the body.
+        client_id: Client of OAuth 2.0, for a transport with a grant.
+        client_secret: That client's secret.
         connect_timeout: Seconds to connect, TLS handshake included.
         read_timeout: Seconds from the sent request to the end of the answer.
         verify: True, or the path of a file with the certificates to trust.
@@ -63,15 +65,19 @@ class AfilnetClient:
         clock: The time (UTC), for a Retry-After given as a date.
 
     Raises:
-        ConfigError: The address is not usable or not safe, or the credentials are not text.
+        ConfigError: The address is not usable or not safe, or the credentials are not text or not what the transport
+            needs.
     """
 
     def __init__(
         self,
-        user: str,
-        password: str,
+        user: str = "",
+        password: str = "",
         *,
         url: str = DEFAULT_URL,
+        transport: Transport | None = None,
+        client_id: str = "",
+        client_secret: str = "",
         connect_timeout: float = 5.0,
         read_timeout: float = 60.0,
         verify: bool | str = True,
@@ -81,21 +87,27 @@ class AfilnetClient:
         allow_private_urls: bool = False,
         clock: Callable[[], datetime] = utcnow,
     ) -> None:
-        _check_url(url, allow_http)
-        if any("\ud800" <= c <= "\udfff" for c in user + password):
+        self._transport = transport or Post(url)
+        addresses.check_safe(self._transport.url, "AFILSQL_API_URL", allow_http=allow_http)
+        if self._transport.grant is not None:
+            addresses.check_safe(self._transport.grant.token_url, "AFILSQL_TOKEN_URL", allow_http=allow_http)
+        if any("\ud800" <= c <= "\udfff" for c in user + password + client_id + client_secret):
             raise ConfigError("AFILSQL_USER or AFILSQL_PASSWORD is not text: type it again as UTF-8")
-        self.url = url
-        self._user = user
-        self._password = SecretStr(password)
-        self._mask = Mask(password)
-        # A short password is as likely a word of somebody's message, which must stay as it is.
-        self._mask_rows = self._mask if len(password) >= MASKED_IN_ROWS else str
-        self._timeout = (connect_timeout, read_timeout)
-        self._verify = verify
+        self._login = Login(user, SecretStr(password), client_id, SecretStr(client_secret))
+        self._transport.check_login(self._login)
+        self._masks = _Masks(self._login)
         self._own_session = session is None
         self._session = session or new_session(pool_size)
+        self._wire = Wire(self._session, connect_timeout=connect_timeout, read_timeout=read_timeout, verify=verify)
         self._allow_private_urls = allow_private_urls
         self._clock = clock
+        grant = self._transport.grant
+        self._tokens = None if grant is None else Tokens(grant, self._login, self._fetch, clock=clock)
+
+    @property
+    def url(self) -> str:
+        """Address of the API."""
+        return self._transport.url
 
     def __repr__(self) -> str:
         return f"AfilnetClient(url={self.url!r})"
@@ -116,81 +128,42 @@ class AfilnetClient:
         """
         given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
+        self._transport.prepare(partial(self._fetch, limit=MAX_DESCRIPTION_BYTES))
         with ExitStack() as until_understood:
-            answer = self._post(self._form(method, given), limit, until_understood)
-            return understand(method, answer, mask=self._mask, mask_rows=self._mask_rows, now=self._clock())
+            answer, login = self._ask(method, given, limit, until_understood)
+            answer = self._transport.answer(method, answer)
+            masks = self._masks_of(login)
+            return understand(method, answer, mask=masks.all, mask_rows=masks.rows, now=self._clock())
 
-    def _form(self, method: str, given: Mapping[str, str]) -> SecretBytes:
-        login = {"user": self._user, "password": self._password.get_secret_value()}
-        form = {"class": "chat", "method": method, **login, **given}
-        return SecretBytes(urlencode(form, quote_via=quote).encode("ascii"))
-
-    def _post(self, body: SecretBytes, limit: int, until_understood: ExitStack) -> Answer:
-        # What tools that report crashes read of our frames, local variables, does not show the body.
-        # Errors of requests carry the request, and with it the password; raising ours after the except
-        # block keeps theirs out of __context__ as well.
-        failure: ApiError
-        try:
-            with self._session.post(
-                self.url,
-                data=body.get_secret_value(),
-                headers=_HEADERS,
-                timeout=self._timeout,
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return self._read(response, limit, until_understood)
-        except ConnectError as error:
-            failure = NotSent(f"{self._host()}: {error}; nothing was sent", code=error.code)
-        except requests.ConnectTimeout:
-            failure = NotSent(f"{self._host()}: no connection within the connect time-out", code="CONNECT_TIMEOUT")
-        except (InvalidURL, InvalidSchema) as error:  # raised before connecting; a proxy's URL can be meant too
-            failure = NotSent(
-                f"{self._host()}: its URL or the proxy's cannot be used ({type(error).__name__}): correct "
-                "AFILSQL_API_URL, AFILSQL_PROXY or HTTPS_PROXY; nothing was sent",
-                code="CONNECT",
-            )
-        except (OSError, HTTPError) as error:  # every exception of requests is the one, of urllib3 the other
-            failure = self._no_ca_file() if type(error) is OSError and error.errno is None else _broken(error)
-        except Exception as error:  # noqa: BLE001 - requests lets through what odd answers do to its parsers
-            failure = DeliveryUnknown(
-                f"the API's answer cannot be read ({type(error).__name__}); the request may have taken effect",
-                code="BAD_ANSWER",
-            )
-        raise failure
-
-    def _read(self, response: requests.Response, limit: int, until_understood: ExitStack) -> Answer:
-        """Read the body, up to the limit, keeping what came when it breaks off."""
-        body = bytearray()
-        failure = None
-        large = False
-        try:
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > limit:
-                    del body[_KEPT_BYTES:]
-                    message = f"the API's answer is larger than {limit // 1_000_000} MB and was not read further"
-                    failure = DeliveryUnknown(message, code="ANSWER_TOO_LARGE")
+    def _ask(
+        self, method: str, given: Mapping[str, str], limit: int, until_understood: ExitStack
+    ) -> tuple[Answer, Login]:
+        """Send the call; return what came, and the login it was made with."""
+        if self._tokens is None:
+            return self._wire.send(
+                self._transport.call(method, given, self._login), limit, until_understood
+            ), self._login
+        token = self._tokens.get()
+        for is_last in (False, True):
+            login = replace(self._login, token=token)
+            with ExitStack() as until_judged:
+                answer = self._wire.send(self._transport.call(method, given, login), limit, until_judged)
+                if answer.status != 401 or is_last:
+                    until_understood.enter_context(until_judged.pop_all())
                     break
-                if len(body) > MAX_SEND_ANSWER_BYTES and not large:
-                    if not _LARGE_ANSWERS.acquire(timeout=self._timeout[1]):
-                        raise TimeoutError
-                    until_understood.callback(_LARGE_ANSWERS.release)
-                    large = True
-        except (OSError, HTTPError) as error:
-            failure = _broken(error)
-        return Answer(response.status_code, response.headers, bytes(body), failure)
+            # Refused for its token, so the call was not carried out.
+            token = self._tokens.instead_of(token)
+        return answer, login
 
-    def _host(self) -> str:
-        return urlsplit(self.url).netloc
+    def _fetch(self, call: HttpCall, limit: int = MAX_TOKEN_ANSWER_BYTES) -> Answer:
+        with ExitStack() as until_read:
+            return self._wire.send(call, limit, until_read)
 
-    def _no_ca_file(self) -> NotSent:
-        return NotSent(
-            f"{self._host()}: the certificates to trust cannot be read: set AFILSQL_CA_BUNDLE to a PEM file "
-            "the worker may read; nothing was sent",
-            code="TLS",
-        )
+    def _masks_of(self, login: Login) -> _Masks:
+        masks = self._masks
+        if masks.login != login:
+            masks = self._masks = _Masks(login)
+        return masks
 
     def send_message(self, platform: str, platformid: str, destination: str, message: str) -> Reply:
         """Send a text. Raises as `call`."""
@@ -243,42 +216,16 @@ def _chat(platform: str, platformid: str, destination: str) -> dict[str, str | N
     return {"platform": platform, "platformid": platformid, "destination": destination}
 
 
-def _broken(error: OSError | HTTPError) -> DeliveryUnknown:
-    if _timed_out(error):
-        return DeliveryUnknown(
-            "the API did not answer in full within the read time-out; the request may have taken effect", code="TIMEOUT"
-        )
-    return DeliveryUnknown(
-        "the connection broke after the request left; it may or may not have taken effect", code="CONNECTION_BROKEN"
-    )
+class _Masks:
+    """What hides a login's secrets.
 
+    Attributes:
+        login: Whose secrets.
+        all: In texts.
+        rows: In the values of rows, where a short one is as likely a word of somebody's message, which must stay.
+    """
 
-def _timed_out(error: object) -> bool:
-    if isinstance(error, (requests.Timeout, TimeoutError, ReadTimeoutError)):
-        return True
-    # Both wrap the cause: requests as its first argument, urllib3 behind a text.
-    wraps = isinstance(error, (requests.RequestException, ProtocolError))
-    return wraps and any(map(_timed_out, error.args))  # type: ignore[attr-defined]
-
-
-def _check_url(url: str, allow_http: bool) -> None:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        _ = parts.port
-    except ValueError:
-        raise ConfigError("AFILSQL_API_URL is not a URL: it looks like " + DEFAULT_URL) from None
-    if parts.scheme not in ("http", "https") or not host:
-        raise ConfigError("AFILSQL_API_URL is not an https URL: it looks like " + DEFAULT_URL)
-    if parts.username is not None or parts.password is not None:
-        raise ConfigError("AFILSQL_API_URL holds credentials: put them into AFILSQL_USER and AFILSQL_PASSWORD")
-    if parts.scheme == "http" and not allow_http and not is_loopback(host):
-        raise ConfigError(f"AFILSQL_API_URL would send the password unencrypted to {host}: use https://")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    def __init__(self, login: Login) -> None:
+        self.login = login
+        self.all = Mask(*login.secrets())
+        self.rows = Mask(*(secret for secret in login.secrets() if len(secret) >= MASKED_IN_ROWS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Callable
@@ -19,6 +20,22 @@ from afilsql import secretfiles
 from afilsql.api.connections import Connection, TlsConnection, innermost
 from afilsql.api.resolver import Resolver
 from afilsql.errors import ConfigError
+
+
+class _WithoutLogin(logging.Filter):
+    """Cuts a query that holds a password out of what urllib3 writes to its debug log: the path of every request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything through, changed where it must be."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                arg.partition("?")[0] + "?***" if isinstance(arg, str) and "password=" in arg else arg
+                for arg in record.args
+            )
+        return True
+
+
+logging.getLogger(HTTPConnectionPool.__module__).addFilter(_WithoutLogin())
 
 
 class _Pool(HTTPConnectionPool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -13,11 +14,13 @@ from afilsql.cli.context import Exit, Json, note, outbox_of, settings_of
 from afilsql.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from afilsql.importer import BadLine, GoodLine
     from afilsql.outbox.base import Outbox
     from afilsql.outbox.records import ItemDetail
+
+    Read = Callable[[Iterable[str]], Iterator[GoodLine | BadLine]]
 
 #: Requests queued in one transaction, and the characters of text after which there are fewer.
 BATCH = 500
@@ -166,15 +169,15 @@ def import_(
     takes little memory: it is read twice, once to check it. - reads standard input.
     """
     from afilsql.display import print_json
-    from afilsql.importer import opened
+    from afilsql.importer import opened, read_csv
 
     allow = settings_of(ctx).allow_private_urls
     ids = array("q")
-    with opened(file) as source:
-        good, bad, reasons = _check(source, file, allow)
+    with opened(file) as source, outbox_of(ctx) as outbox:
+        read = partial(read_csv, known=outbox.known_accounts(), allow_private_urls=allow)
+        good, bad, reasons = _check(source, file, read)
         if good and (skip_bad or not bad):
-            with outbox_of(ctx) as outbox:
-                _enqueue_all(outbox, source, good, skip_bad, allow, ids)
+            _enqueue_all(outbox, source, good, skip_bad, read, ids)
         elif bad:
             note(f"nothing was queued: {bad} of {good + bad} lines are bad; correct them or use --skip-bad")
     if json:
@@ -224,13 +227,13 @@ def _show_outcome(detail: ItemDetail, waited: float, json: bool) -> None:
     raise typer.Exit(Exit.TIMEOUT)
 
 
-def _check(source: TextIO, file: Path, allow_private_urls: bool) -> tuple[int, int, list[dict[str, object]]]:
+def _check(source: TextIO, file: Path, read: Read) -> tuple[int, int, list[dict[str, object]]]:
     """Read the file through once, telling each bad line; return how many are good, how many bad, and the first bad."""
-    from afilsql.importer import GoodLine, lines_of, read_csv
+    from afilsql.importer import GoodLine, lines_of
 
     good = bad = 0
     reasons: list[dict[str, object]] = []
-    for line in read_csv(lines_of(source), allow_private_urls=allow_private_urls):
+    for line in read(lines_of(source)):
         if isinstance(line, GoodLine):
             good += 1
             continue
@@ -254,20 +257,18 @@ def _batch(found: Iterator[GoodLine | BadLine]) -> list[GoodLine | BadLine]:
     return lines
 
 
-def _enqueue_all(
-    outbox: Outbox, source: TextIO, good: int, skip_bad: bool, allow_private_urls: bool, ids: array[int]
-) -> None:
+def _enqueue_all(outbox: Outbox, source: TextIO, good: int, skip_bad: bool, read: Read, ids: array[int]) -> None:
     """Read the file again, a batch at a time, and queue what was found good; `ids` takes the ids as they come."""
     from rich.progress import Progress
 
     from afilsql.display import console
-    from afilsql.importer import BadLine, GoodLine, lines_of, read_csv
+    from afilsql.importer import BadLine, GoodLine, lines_of
 
     terminal = console(stderr=True)
     done = 0
     with Progress(console=terminal, transient=True, disable=not terminal.is_terminal) as progress:
         task = progress.add_task("Queueing", total=good)
-        found = iter(read_csv(lines_of(source), allow_private_urls=allow_private_urls))
+        found = iter(read(lines_of(source)))
         try:
             while chunk := _batch(found):
                 if not skip_bad and (changed := next((x for x in chunk if isinstance(x, BadLine)), None)):

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -24,9 +23,8 @@ from afilsql.errors import AfilsqlError, ConfigError, InvalidParameter
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from afilsql.api.client import AfilnetClient
+    from afilsql.api.transports import Login
     from afilsql.config import Settings
-    from afilsql.credentials import Login
     from afilsql.delivery.alerter import Hook
     from afilsql.delivery.events import Event
     from afilsql.delivery.limits import Rate
@@ -42,51 +40,6 @@ def register(app: typer.Typer) -> None:
     app.command("worker")(worker)
     app.command("demo")(demo)
     app.command("sandbox")(sandbox)
-
-
-class Clients:
-    """Gives the client of an account: the same until its login changes; safe to call from any thread.
-
-    A client that was replaced is only let go of: calls in flight end with it, and the last of them closes its
-    connections.
-    """
-
-    def __init__(self, settings: Settings, logins: Callable[[str], Login]) -> None:
-        self._settings = settings
-        self._logins = logins
-        self._lock = threading.Lock()
-        self._made: dict[str, tuple[Login, AfilnetClient]] = {}
-
-    def __call__(self, account: str) -> AfilnetClient:
-        """Return the account's client. Raises ConfigError when it has no credentials."""
-        login = self._logins(account)
-        with self._lock:
-            made = self._made.get(account)
-            if made is None or made[0] != login:
-                made = self._made[account] = (login, self._new(login))
-            return made[1]
-
-    def _new(self, login: Login) -> AfilnetClient:
-        from afilsql.api.client import AfilnetClient
-        from afilsql.api.sessions import new_session
-
-        s = self._settings
-        return AfilnetClient(
-            login.user,
-            login.password.get_secret_value(),
-            url=s.api_url,
-            connect_timeout=s.connect_timeout,
-            read_timeout=s.read_timeout,
-            verify=str(s.ca_bundle) if s.ca_bundle else True,
-            session=new_session(s.concurrency, proxy=s.proxy, client_cert=s.client_cert, client_key=s.client_key),
-            allow_http=s.allow_http,
-            allow_private_urls=s.allow_private_urls,
-        )
-
-    def close(self) -> None:
-        """Close every client's connections."""
-        with self._lock:
-            self._made.clear()
 
 
 def worker(
@@ -106,7 +59,7 @@ def worker(
     settings = settings_of(ctx)
     if concurrency is not None:
         settings = settings.model_copy(update={"concurrency": concurrency})
-    if not settings.user and not settings.accounts:
+    if not settings.configured:
         raise ConfigError("no account has credentials: set AFILSQL_USER and AFILSQL_PASSWORD, or [accounts.NAME]")
     hooks = _alert_hooks(settings)
     until: Until = "drained" if drain else "once" if once else "stopped"
@@ -143,9 +96,11 @@ def _deliver(
     logger: Logger,
     on_event: Callable[[Event], None],
 ) -> None:
+    from afilsql.clients import Clients
     from afilsql.delivery.caller import ReadBackSettings
     from afilsql.delivery.limits import Breaker
     from afilsql.delivery.worker import Worker
+    from afilsql.outbox.records import Account
 
     def warn(text: str) -> None:
         logger.warning("database_connection", detail=text.removeprefix("warning: "))
@@ -153,6 +108,8 @@ def _deliver(
     with closing(Clients(settings, _logins(ctx, logger))) as clients, outbox_of(ctx, warn) as outbox:
         for account in settings.configured:
             clients(account)  # what cannot work is said now, not when the first message waits
+            if caution := clients.caution(account):
+                logger.warning("transport", account=account, detail=caution)
         made = Worker(
             outbox,
             clients,
@@ -167,6 +124,7 @@ def _deliver(
             share=settings.share,
             rates=_rates(settings),
             breaker=Breaker(settings.breaker_calls, settings.breaker_share),
+            accounts=[Account(a, settings.credentials(a).platforms or ()) for a in settings.configured],
             on_event=on_event,
         )
         _stop_on_signals(made.stop)
@@ -214,25 +172,55 @@ def sandbox(
     ] = None,
     user: Annotated[str, typer.Option(help="User it accepts.")] = "demo",
     password: Annotated[str, typer.Option(help="Password it accepts; not a real one.")] = "demo",  # noqa: S107
+    token_seconds: Annotated[
+        int, typer.Option("--token-seconds", min=1, max=86_400, help="Lifetime of a token of OAuth 2.0.")
+    ] = 3600,
+    delivered_after: Annotated[
+        float | None, typer.Option("--delivered-after", min=0, help="Seconds until a message sent is 'delivered'.")
+    ] = None,
+    read_after: Annotated[
+        float | None, typer.Option("--read-after", min=0, help="Seconds until a message sent is 'read'.")
+    ] = None,
+    auto_customer: Annotated[
+        str | None, typer.Option("--auto-customer", metavar="TEXT", help="What customers answer to each message.")
+    ] = None,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="Lists begin with the newest.")] = False,
+    mark_read: Annotated[bool, typer.Option("--mark-read", help="Unread messages are listed once.")] = False,
 ) -> None:
-    """Run a simulated Afilnet API, to try things without credit."""
+    """Run a simulated Afilnet API, to try things without credit.
+
+    Beside /api/http/ it has /api/basic/, and /api/json/ with tokens from /oauth/token, where the user is a client and
+    the password its secret. A customer writes when JSON of user, platform, platformid, destination and message is
+    posted to /customer.
+    """
     from afilsql.sandbox import serve
 
     def ready(url: str) -> None:
         print(f"The sandbox listens at {url} for user '{user}'. Ctrl+C ends it.", flush=True)
 
-    serve(port, host, ready=ready, accounts={user: password}, latency=latency, rate_limit=rate_limit)
+    serve(
+        port,
+        host,
+        ready=ready,
+        accounts={user: password},
+        clients={user: password},
+        token_seconds=token_seconds,
+        latency=latency,
+        rate_limit=rate_limit,
+        delivered_after=delivered_after,
+        read_after=read_after,
+        auto_customer=auto_customer,
+        newest_first=newest_first,
+        mark_read=mark_read,
+    )
 
 
 def _rates(settings: Settings) -> dict[str, Rate]:
     """Return the limits of the accounts that have one."""
-    from afilsql.config import DEFAULT_ACCOUNT
     from afilsql.delivery.limits import Rate
 
-    found = {name: Rate(a.rate, a.burst) for name, a in settings.accounts.items() if a.rate is not None}
-    if settings.rate is not None and DEFAULT_ACCOUNT not in found:
-        found[DEFAULT_ACCOUNT] = Rate(settings.rate, settings.burst)
-    return found
+    accounts = {name: settings.credentials(name) for name in settings.configured}
+    return {name: Rate(given.rate, given.burst) for name, given in accounts.items() if given.rate is not None}
 
 
 def _stop_on_signals(stop: Callable[[], None]) -> None:

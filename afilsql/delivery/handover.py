@@ -13,7 +13,7 @@ from afilsql.delivery.policy import database_reason, one_line
 from afilsql.delivery.pulse import Pulse
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.records import Exchanged, OnUnknown, Result, ResultKind
+from afilsql.outbox.records import Account, Exchanged, OnUnknown, Result, ResultKind
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ _TOTAL_OF: dict[ResultKind, str] = {
 
 
 class Handover:
-    """Keeps finished results until the outbox has taken them, once each.
+    """Keeps finished results until the outbox has taken them, once each; before the first, says who the worker is.
 
     Args:
         outbox: Where they go.
@@ -55,6 +55,7 @@ class Handover:
         lease_seconds: How long a row stays this worker's without renewal.
         on_unknown: What becomes of sends whose lease ran out.
         limits: How much is taken of each account.
+        accounts: Those the worker has, to be made known.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
         pulse: Beaten before each exchange, of which there may be many for one batch of results.
@@ -73,6 +74,7 @@ class Handover:
         lease_seconds: int,
         on_unknown: OnUnknown,
         limits: Limits,
+        accounts: Sequence[Account] = (),
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
         pulse: Pulse,
@@ -85,6 +87,7 @@ class Handover:
         self._lease_seconds = lease_seconds
         self._on_unknown = on_unknown
         self._limits = limits
+        self._accounts = accounts
         self._on_event = on_event
         self._monotonic = monotonic
         self._pulse = pulse
@@ -127,6 +130,9 @@ class Handover:
 
     def _exchange(self, results: Sequence[Result], take: int = 0) -> Exchanged:
         self._pulse.beat()
+        if self._accounts:
+            self._outbox.announce(self._accounts)
+            self._accounts = ()
         began = self._monotonic()
         renew = self.leases.due(began)
         answer = self._outbox.exchange(

@@ -24,7 +24,7 @@ from afilsql.delivery.pulse import Pulse
 from afilsql.delivery.senders import Done, SenderPool
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.records import Claim, Exchanged, OnUnknown, Result
+from afilsql.outbox.records import Account, Claim, Exchanged, OnUnknown, Result
 
 __all__ = ["Totals", "Until", "Worker", "utcnow"]
 
@@ -62,6 +62,7 @@ class Worker:
         share: Calls at a time that one account may have, so that a slow one leaves senders to the others; None is all.
         rates: Requests a second by account name.
         breaker: When an account is passed by because most calls fail.
+        accounts: Those it has clients for, made known before anything is taken; from then on others are refused.
         clock: The time now (UTC).
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
@@ -83,6 +84,7 @@ class Worker:
         share: int | None = None,
         rates: Mapping[str, Rate] | None = None,
         breaker: Breaker | None = None,
+        accounts: Sequence[Account] = (),
         clock: Callable[[], datetime] = utcnow,
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
@@ -114,6 +116,7 @@ class Worker:
             lease_seconds=lease_seconds,
             on_unknown=on_unknown,
             limits=self._limits,
+            accounts=accounts,
             on_event=on_event,
             monotonic=monotonic,
             pulse=self._pulse,

@@ -7,10 +7,11 @@ default); one suite, tests/contract, holds both to it. Times are timezone-aware 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, Unpack
 from uuid import UUID
 
 from afilsql.api.methods import ListKind
+from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
     Account,
     Claim,
@@ -27,6 +28,9 @@ from afilsql.outbox.records import (
     Subscription,
 )
 
+if TYPE_CHECKING:
+    from afilsql.outbox.callers import CallersConnection
+
 
 class Outbox(Protocol):
     """The database side. Every method is one transaction and safe to call from any thread.
@@ -34,11 +38,20 @@ class Outbox(Protocol):
     Raises (all methods): DatabaseUnavailable, SchemaOutOfDate, DatabaseError.
     """
 
-    def enqueue(self, request: Request) -> int:
-        """Write one request; return its id. Raises InvalidParameter."""
+    def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
+        """Write one request; return its id.
 
-    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
-        """Write all requests or none; return their ids in order. Raises InvalidParameter naming the first bad one."""
+        With `connection`, a SQLAlchemy Connection or Session of the same database, it is written in that transaction:
+        it commits or is rolled back with it, and a refusal leaves it as it was.
+
+        Raises InvalidParameter, QuotaExceeded.
+        """
+
+    def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
+        """Write all requests or none; return their ids in order.
+
+        Raises QuotaExceeded, and InvalidParameter naming the first bad one.
+        """
 
     def exchange(
         self,
@@ -116,6 +129,9 @@ class Outbox(Protocol):
     def announce(self, accounts: Sequence[Account]) -> None:
         """Make accounts of a worker's settings known. Once any is, requests of an unknown one are refused."""
 
+    def known_accounts(self) -> list[Account]:
+        """Those that were announced and not forgotten, by name; none before a worker has started."""
+
     def forget_account(self, account: str) -> bool:
         """Refuse requests of an account from now on; False when it was not known."""
 
@@ -128,8 +144,11 @@ class Outbox(Protocol):
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         """Newest first."""
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        """Rows of chat_channel (`channels`), chat (`chats`) or chat_message (`messages`)."""
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
+        """Rows of chat_channel (`channels`), chat (`chats`) or chat_message (`messages`), in the order of their keys.
+
+        At most `limit` of them; `which` narrows them down. Raises InvalidParameter.
+        """
 
     def requeue(self, ids: Sequence[int]) -> int:
         """Put failed, uncertain or cancelled rows back in the queue with a fresh set of tries; return how many."""

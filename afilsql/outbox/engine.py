@@ -218,6 +218,11 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
     return DatabaseError(f"the outbox database refused a statement: {message}")
 
 
+def is_driver_error(error: BaseException) -> bool:
+    """True for what pyodbc raises, which may be missing."""
+    return any(c.__module__ == "pyodbc" for c in type(error).__mro__)
+
+
 def _number(text: str) -> int | None:
     found = re.findall(r"\((\d+)\) \(SQL", text)
     return int(found[0]) if found else None

@@ -247,12 +247,14 @@ class QueueStatus:
         oldest_waiting_seconds: Age of the oldest row that is due and not finished, None when none is.
         held: (account, reason) of each account that is held or whose breaker is open.
         workers: (name, seconds since its last exchange) of each known worker, newest first.
+        accounts: Those that workers have in their settings, by name.
     """
 
     counts: Mapping[Status, int]
     oldest_waiting_seconds: float | None
     held: Sequence[tuple[str, str]]
     workers: Sequence[tuple[str, float]]
+    accounts: Sequence[Account] = ()
 
 
 @dataclass(frozen=True, slots=True)

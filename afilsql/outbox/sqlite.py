@@ -12,16 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
+from afilsql.outbox.callers import connection_of
 from afilsql.outbox.engine import create_engine, translated
+from afilsql.outbox.lists import Which
 from afilsql.outbox.records import (
+    Account,
     Claim,
     Entry,
     Exchanged,
@@ -37,14 +41,18 @@ from afilsql.outbox.records import (
 )
 from afilsql.outbox.sqlite_accounts import Accounts
 from afilsql.outbox.sqlite_conversation import conversation
-from afilsql.outbox.sqlite_enqueue import default_tries, insert
+from afilsql.outbox.sqlite_enqueue import default_tries, insert, within
 from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_known import announce, forget, known, refuse_unknown
 from afilsql.outbox.sqlite_receive import receive
 from afilsql.outbox.sqlite_retention import apply_retention
 from afilsql.outbox.sqlite_rows import claim_of, detail_of, item_of, list_rows, queue_status, stored
 from afilsql.outbox.sqlite_subscription import subscribe, subscriptions, unsubscribe
 from afilsql.outbox.sqlite_take import Take
 from afilsql.outbox.validate import validate, validate_all, validate_exchange, validate_subscription
+
+if TYPE_CHECKING:
+    from afilsql.outbox.callers import CallersConnection
 
 #: Seconds by which the clock may move against the monotonic one between two exchanges without having been set.
 CLOCK_STEP = 1.0
@@ -81,17 +89,19 @@ class SqliteOutbox:
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
-    def enqueue(self, request: Request) -> int:
-        return self._insert([validate(request, allow_private_urls=self._allow_private_urls)])[0]
+    def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
+        return self._insert([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
 
-    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
+    def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
-        return self._insert(checked) if checked else []
+        return self._insert(checked, connection) if checked else []
 
-    def _insert(self, requests: Sequence[Request]) -> list[int]:
-        now, user = self._clock(), _user()
-        with self._write() as cursor:
-            return insert(cursor, requests, now, user)
+    def _insert(self, requests: Sequence[Request], connection: CallersConnection | None) -> list[int]:
+        if connection is None:
+            with self._write() as cursor:
+                return insert(cursor.execute, requests, user=_user(), now=self._clock())
+        with translated(), within(connection_of(connection, "sqlite")) as run:
+            return insert(run, requests, user=_user(), now=self._clock())
 
     def exchange(
         self,
@@ -158,6 +168,7 @@ class SqliteOutbox:
         validate_subscription(platform, platformid, destination, account=account, every_seconds=every_seconds)
         key, user = (account, platform, platformid, destination or ""), _user()
         with self._write() as cursor:
+            refuse_unknown(cursor.execute, account, platform)
             now = self._clock()
             return subscribe(cursor, key, every_seconds=every_seconds, unread_only=unread_only, user=user, now=now)
 
@@ -200,9 +211,9 @@ class SqliteOutbox:
             )
             return [item_of(row) for row in found]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
         with self._cursor() as cursor:
-            return list_rows(cursor, kind, account, limit)
+            return list_rows(cursor, kind, limit, which)
 
     def requeue(self, ids: Sequence[int]) -> int:
         with self._write() as cursor:
@@ -210,7 +221,7 @@ class SqliteOutbox:
                 "UPDATE outbox SET status = 'queued', turn = 0, due_at = ?, max_attempts = attempts + ?, "
                 "completed_at = NULL, error_code = NULL, http_status = NULL, check_at = NULL, lease_id = NULL "
                 "WHERE id = ? AND status IN ('failed', 'uncertain', 'cancelled')",
-                [(stored(self._clock()), default_tries(cursor), id) for id in dict.fromkeys(ids)],
+                [(stored(self._clock()), default_tries(cursor.execute), id) for id in dict.fromkeys(ids)],
             )
             return max(0, cursor.rowcount)
 
@@ -222,13 +233,25 @@ class SqliteOutbox:
         with self._write() as cursor:
             return Accounts(cursor, "", self._clock()).release(account)
 
+    def announce(self, accounts: Sequence[Account]) -> None:
+        with self._write() as cursor:
+            announce(cursor.execute, accounts, self._clock())
+
+    def known_accounts(self) -> list[Account]:
+        with self._cursor() as cursor:
+            return known(cursor.execute)
+
+    def forget_account(self, account: str) -> bool:
+        with self._write() as cursor:
+            return forget(cursor.execute, account, _user(), self._clock())
+
     def apply_retention(self) -> bool:
         with self._write() as cursor:
             return apply_retention(cursor, self._clock())
 
     def status(self) -> QueueStatus:
         with self._cursor() as cursor:
-            return queue_status(cursor, self._clock())
+            return replace(queue_status(cursor, self._clock()), accounts=known(cursor.execute))
 
     def close(self) -> None:
         self._engine.dispose()

@@ -15,8 +15,9 @@ from uuid import uuid4
 from afilsql.outbox.base import conversation_key
 from afilsql.outbox.sqlite_rows import stored, time_of
 
-#: Polls that one exchange makes at most.
+#: Polls that one exchange makes at most, and of one account under way: triggers that take long must leave senders free.
 AT_ONCE = 100
+UNDER_WAY = 4
 #: Polls of an account that are under way at a time: triggers that take long leave senders free.
 UNDER_WAY = 4
 PRIORITY = 9
@@ -121,7 +122,8 @@ class Polls:
                 ),
             )
         if failures == 1:
-            what = f"{poll['account']}: subscription {poll['subscription']} to {poll['platform']} {poll['platformid']}"
+            place = (poll[c] for c in ("account", "platform", "platformid", "destination"))
+            what = " ".join(part for part in place if part)
             self._cursor.execute(
                 "INSERT INTO event_log (logged_at, event, detail) VALUES (?, 'poll_failed', ?)",
                 (self._now, f"{what}: {poll['error_code']}"[:1000]),

@@ -7,15 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from afilsql.errors import InvalidParameter
+from afilsql.outbox.lists import Which, asked
 from afilsql.outbox.records import STATUSES, Attempt, Check, Claim, Item, ItemDetail, Known, QueueStatus, Status
 
 PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
-_LISTS = {
-    "channels": ("chat_channel", "platform, platformid"),
-    "chats": ("chat", "platform, platformid, destination"),
-    "messages": ("chat_message", "id"),
-}
+_LISTS = {"channels": "chat_channel", "chats": "chat", "messages": "chat_message"}
 _TIMES = ("updated_at", "dated_at", "seen_at", "poll_at")
 _FLAGS = ("sent", "is_backlog", "is_new")
 
@@ -104,13 +100,13 @@ def detail_of(cursor: sqlite3.Cursor, id: int) -> ItemDetail | None:
     return ItemDetail(item_of(row), history, answer["body"] if answer else None)
 
 
-def list_rows(cursor: sqlite3.Cursor, kind: str, account: str | None, limit: int) -> list[dict[str, Any]]:
+def list_rows(cursor: sqlite3.Cursor, kind: str, limit: int, which: Which) -> list[dict[str, Any]]:
     """Return rows of a list: `channels`, `chats` or `messages`. Raises InvalidParameter."""
-    if kind not in _LISTS:
-        raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-    table, order = _LISTS[kind]
-    sql = f"SELECT * FROM {table} WHERE account = COALESCE(?, account) ORDER BY {order} LIMIT ?"
-    rows = [dict(row) for row in cursor.execute(sql, (account, limit))]
+    a = asked(kind, which)
+    # The index of conversations would read all messages of a channel to find those after an id.
+    by_id = "NOT INDEXED" if which.get("after") is not None and which.get("destination") is None else ""
+    sql = f"SELECT * FROM {_LISTS[kind]} {by_id} {a.where} ORDER BY {a.order} LIMIT ?"
+    rows = [dict(row) for row in cursor.execute(sql, (*a.values, limit))][:: -1 if a.newest_first else 1]
     for row in rows:
         row |= {name: time_of(row[name]) for name in _TIMES if row.get(name) is not None}
         row |= {name: bool(row[name]) for name in _FLAGS if row.get(name) is not None}

@@ -9,16 +9,18 @@ import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
 from afilsql.api.methods import ListKind
-from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.engine import create_engine, translated
+from afilsql.errors import RequestNotFound
+from afilsql.outbox.callers import connection_of
+from afilsql.outbox.engine import create_engine, is_driver_error, translated
+from afilsql.outbox.lists import Which, asked
 from afilsql.outbox.records import (
-    STATUSES,
+    Account,
     Attempt,
     Claim,
     Entry,
@@ -34,6 +36,9 @@ from afilsql.outbox.records import (
     Subscription,
 )
 from afilsql.outbox.sqlserver_rows import (
+    ITEM,
+    account_fields,
+    account_of,
     check_of,
     claim_of,
     entry_of,
@@ -43,21 +48,21 @@ from afilsql.outbox.sqlserver_rows import (
     received_fields,
     request_fields,
     result_fields,
+    status_of,
     subscription_of,
     utc,
 )
 from afilsql.outbox.validate import validate, validate_all
 
-_ITEM = (
-    "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
-    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
-    "messageid, delivery_status"
+if TYPE_CHECKING:
+    from afilsql.outbox.callers import CallersConnection
+
+#: On a caller's connection, whichever driver it has.
+_SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
+    sa.bindparam("messages", type_=sa.UnicodeText())
 )
-_LISTS = {
-    "channels": ("chat_channels", "platform, platformid"),
-    "chats": ("chats", "platform, platformid, destination"),
-    "messages": ("chat_messages", "id"),
-}
+_ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
+_LISTS = {"channels": "chat_channels", "chats": "chats", "messages": "chat_messages"}
 
 
 #: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
@@ -78,17 +83,22 @@ class SqlServerOutbox:
         self._receiving = threading.BoundedSemaphore(RECEIVING)
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
-    def enqueue(self, request: Request) -> int:
-        return self._send([validate(request, allow_private_urls=self._allow_private_urls)])[0]
+    def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
+        return self._send([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
 
-    def enqueue_many(self, requests: Sequence[Request]) -> list[int]:
+    def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
-        return self._send(checked) if checked else []
+        return self._send(checked, connection) if checked else []
 
-    def _send(self, requests: Sequence[Request]) -> list[int]:
-        with self._cursor() as cursor:
-            cursor.execute("EXEC afil.send_messages @messages = ?", (json_of([request_fields(r) for r in requests]),))
-            return [int(row.id) for row in cursor.fetchall()]
+    def _send(self, requests: Sequence[Request], connection: CallersConnection | None) -> list[int]:
+        messages = json_of([request_fields(r) for r in requests])
+        if connection is None:
+            with self._cursor() as cursor:
+                cursor.execute("EXEC afil.send_messages @messages = ?", (messages,))
+                return [int(row.id) for row in cursor.fetchall()]
+        with translated():
+            found = connection_of(connection, "mssql").execute(_SEND, {"messages": messages})
+            return [int(row.id) for row in found.all()]
 
     def exchange(
         self,
@@ -187,7 +197,7 @@ class SqlServerOutbox:
 
     def get(self, id: int) -> ItemDetail:
         with self._cursor() as cursor:
-            row = cursor.execute(f"SELECT {_ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()
+            row = cursor.execute(f"SELECT {ITEM} FROM afil.all_items WHERE id = ?", (id,)).fetchone()
             if row is None:
                 raise RequestNotFound(f"there is no request {id}: `afilsql list` shows those there are")
             history = cursor.execute(
@@ -201,19 +211,19 @@ class SqlServerOutbox:
 
     def items(self, *, status: Status | None = None, limit: int = 50) -> list[Item]:
         where, values = ("WHERE status = ?", (status,)) if status else ("", ())
-        sql = f"SELECT TOP ({int(limit)}) {_ITEM} FROM afil.all_items {where} ORDER BY id DESC"
+        sql = f"SELECT TOP ({int(limit)}) {ITEM} FROM afil.all_items {where} ORDER BY id DESC"
         with self._cursor() as cursor:
             return [item_of(row) for row in cursor.execute(sql, values).fetchall()]
 
-    def rows_of(self, kind: str, *, account: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-        if kind not in _LISTS:
-            raise InvalidParameter(f"there are no rows of '{kind}': use one of {', '.join(_LISTS)}")
-        view, order = _LISTS[kind]
-        where, values = ("WHERE account = ?", (account,)) if account else ("", ())
+    def rows_of(self, kind: str, *, limit: int = 1000, **which: Unpack[Which]) -> list[dict[str, Any]]:
+        a = asked(kind, which)
+        # RECOMPILE: the plan for all messages of a channel would read them all to find those after an id.
+        sql = f"SELECT TOP ({int(limit)}) * FROM afil.{_LISTS[kind]} {a.where} ORDER BY {a.order} OPTION (RECOMPILE)"
         with self._cursor() as cursor:
-            cursor.execute(f"SELECT TOP ({int(limit)}) * FROM afil.{view} {where} ORDER BY {order}", values)
+            cursor.execute(sql, a.values)
             names = [c[0] for c in cursor.description]
-            return [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
+            rows = [dict(zip(names, map(utc, row), strict=True)) for row in cursor.fetchall()]
+        return rows[::-1] if a.newest_first else rows
 
     def requeue(self, ids: Sequence[int]) -> int:
         return int(self._scalar("EXEC afil.requeue @ids = ?", json_of(list(ids))))
@@ -225,6 +235,22 @@ class SqlServerOutbox:
     def release_account(self, account: str) -> bool:
         return bool(self._scalar("EXEC afil.release_account @account = ?", account))
 
+    def announce(self, accounts: Sequence[Account]) -> None:
+        with self._cursor() as cursor:
+            cursor.execute("EXEC afil.announce @accounts = ?", (json_of([account_fields(a) for a in accounts]),))
+
+    def known_accounts(self) -> list[Account]:
+        with self._cursor() as cursor:
+            return [account_of(row) for row in cursor.execute(_ACCOUNTS).fetchall()]
+
+    def forget_account(self, account: str) -> bool:
+        try:
+            with self._cursor() as cursor:
+                cursor.execute("EXEC afil.forget_account @account = ?", (account,))
+        except RequestNotFound:
+            return False
+        return True
+
     def apply_retention(self) -> bool:
         return bool(self._row("EXEC afil.apply_retention").more)
 
@@ -234,12 +260,8 @@ class SqlServerOutbox:
             now = cursor.execute("SELECT SYSUTCDATETIME()").fetchone()[0]
             held = cursor.execute("SELECT name, held_reason FROM afil.held_accounts ORDER BY name").fetchall()
             workers = cursor.execute("SELECT name, seen_at FROM afil.workers ORDER BY seen_at DESC").fetchall()
-        counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r.status: r.items for r in found}
-        waiting = [r.oldest_due_at for r in found if r.status in ("queued", "sending")]
-        oldest = max(0.0, (now - min(waiting)).total_seconds()) if waiting else None
-        return QueueStatus(
-            counts, oldest, [(h[0], h[1] or "") for h in held], [(w[0], (now - w[1]).total_seconds()) for w in workers]
-        )
+            known = cursor.execute(_ACCOUNTS).fetchall()
+        return status_of(found, now, held, workers, known)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -270,12 +292,8 @@ class SqlServerOutbox:
                 yield cursor
             except Exception as e:
                 connection.invalidate()  # cheap, and a half-read connection must never go back
-                if _is_driver_error(e):
+                if is_driver_error(e):
                     raise sa.exc.DBAPIError(None, None, e) from None
                 raise
             else:
                 cursor.close()
-
-
-def _is_driver_error(error: BaseException) -> bool:
-    return any(c.__module__ == "pyodbc" for c in type(error).__mro__)

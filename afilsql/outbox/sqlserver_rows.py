@@ -9,8 +9,28 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from afilsql.outbox.records import Check, Claim, Entry, Item, Known, Limit, Request, Result, Subscription
+from afilsql.outbox.records import (
+    STATUSES,
+    Account,
+    Check,
+    Claim,
+    Entry,
+    Item,
+    Known,
+    Limit,
+    QueueStatus,
+    Request,
+    Result,
+    Status,
+    Subscription,
+)
 
+#: Columns of afil.all_items that an Item takes.
+ITEM = (
+    "id, request_id, account, method, platform, platformid, destination, message, type, fileurl, thumburl, priority, "
+    "status, due_at, attempts, max_attempts, created_at, created_by, completed_at, error_code, http_status, dedup_key, "
+    "messageid, delivery_status"
+)
 _PARAMETERS = ("platform", "platformid", "destination", "message", "type", "fileurl", "thumburl")
 
 
@@ -31,6 +51,14 @@ def request_fields(r: Request) -> dict[str, object]:
     if r.traceparent is not None:
         body["traceparent"] = r.traceparent
     return body
+
+
+def account_fields(a: Account) -> dict[str, str]:
+    return {"name": a.name, "platforms": ",".join(a.platforms)} if a.platforms else {"name": a.name}
+
+
+def account_of(row: Any) -> Account:
+    return Account(row.name, tuple(row.platforms.split(",")) if row.platforms else ())
 
 
 def result_fields(n: int, r: Result) -> dict[str, object]:
@@ -145,6 +173,21 @@ def entry_of(row: Any) -> Entry:
         messageid=row.messageid,
         request_id=None if row.id is None else int(row.id),
         row_id=None if row.row_id is None else int(row.row_id),
+    )
+
+
+def status_of(
+    found: Sequence[Any], now: datetime, held: Sequence[Any], workers: Sequence[Any], known: Sequence[Any]
+) -> QueueStatus:
+    counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r.status: r.items for r in found}
+    waiting = [r.oldest_due_at for r in found if r.status in ("queued", "sending")]
+    oldest = max(0.0, (now - min(waiting)).total_seconds()) if waiting else None
+    return QueueStatus(
+        counts,
+        oldest,
+        [(h[0], h[1] or "") for h in held],
+        [(w[0], (now - w[1]).total_seconds()) for w in workers],
+        [account_of(a) for a in known],
     )
 
 

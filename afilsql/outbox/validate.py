@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from afilsql.api import methods
 from afilsql.errors import InvalidParameter
-from afilsql.outbox.records import ON_UNKNOWN, Request
+from afilsql.outbox.records import ON_UNKNOWN, Account, Request
+
+#: Of the known accounts a refusal names so many.
+_NAMED = 10
 
 #: W3C Trace Context, version 00: trace id and span id, neither of zeros only, and flags.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -55,6 +59,27 @@ def validate_all(requests: list[Request] | tuple[Request, ...], *, allow_private
         except InvalidParameter as e:
             raise InvalidParameter(f"request {n}: {e}", code=e.code) from None
     return checked
+
+
+def account_fault(known: Sequence[Account], account: str, platform: str | None) -> str | None:
+    """Return what is wrong with an account and a platform of it; None when nothing is, or no account is known.
+
+    The twin of sql/functions/account_check.sql.
+    """
+    found = next((a for a in known if a.name == account), None)
+    if found is None and known:
+        names = sorted(a.name for a in known)
+        named = ", ".join((*names[:_NAMED], "…") if len(names) > _NAMED else names)
+        return (
+            f"@account '{account}' is not known to any worker (known: {named}): correct it, or add it to the worker's "
+            "settings and start the worker"
+        )
+    if found is None or platform is None or not found.platforms or platform in found.platforms:
+        return None
+    return (
+        f"@platform '{platform}' is not one of the account '{account}', which has {','.join(found.platforms)}: use "
+        "another account, or add it to this one's platforms in the worker's settings and start the worker"
+    )
 
 
 def validate_subscription(

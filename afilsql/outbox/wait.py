@@ -12,6 +12,29 @@ from afilsql.outbox.records import ItemDetail
 PAUSE_FIRST, PAUSE_GROWTH, PAUSE_LAST = 0.05, 1.5, 1.0
 
 
+class Patience:
+    """When to look again, and when to stop: what all that wait for a request share.
+
+    Args:
+        seconds: How long at most.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._end = monotonic() + seconds
+        self._pause = PAUSE_FIRST
+
+    def after(self, detail: ItemDetail) -> float | None:
+        """Return the seconds until the next look; None when the request is finished or the time is over."""
+        left = self._end - self._monotonic()
+        if detail.item.completed_at is not None or left <= 0:
+            return None
+        pause = min(self._pause, left)
+        self._pause = min(self._pause * PAUSE_GROWTH, PAUSE_LAST)
+        return pause
+
+
 def wait_for(
     outbox: Outbox,
     id: int,
@@ -33,11 +56,7 @@ def wait_for(
         RequestNotFound: No request has this id.
         DatabaseError: The outbox cannot be read.
     """
-    end, pause = monotonic() + timeout, PAUSE_FIRST
-    while True:
-        detail = outbox.get(id)
-        left = end - monotonic()
-        if detail.item.completed_at is not None or left <= 0:
-            return detail
-        sleep(min(pause, left))
-        pause = min(pause * PAUSE_GROWTH, PAUSE_LAST)
+    patience = Patience(timeout, monotonic)
+    while (pause := patience.after(detail := outbox.get(id))) is not None:
+        sleep(pause)
+    return detail

@@ -1,18 +1,20 @@
 """The simulated chat API as a web application.
 
-    POST /api/http/           the API; GET with a query works as well
+    POST /api/http/           the API; GET with a query works as well. The other transports: see entrances
     GET  /received?since=N    calls accepted after the Nth, oldest first, as a JSON list; &limit=M cuts it
     GET  /health              {"status": "ok", "received": how many calls were accepted}
+    POST /customer            a customer writes: JSON of user, platform, platformid, destination, message; 400 says what
+                              is wrong
 
-Switches of Sandbox: accounts, channels, latency, rate_limit, fail_rate, fault, seed, list_delay, list_latest. A
-message whose text holds [sandbox:503], [sandbox:429], [sandbox:500], [sandbox:close], [sandbox:html] or
-[sandbox:lost] meets that fault on its first try and is accepted from the second on. A call that meets a fault is not
-carried out, but for `lost`, where only the answer is missing.
+Switches of Sandbox: accounts, clients, token_seconds, channels, latency, rate_limit, fail_rate, fault, seed,
+list_delay, list_latest, newest_first, mark_read, delivered_after, read_after, auto_customer. A message whose text holds
+[sandbox:503], [sandbox:429], [sandbox:500], [sandbox:close], [sandbox:html] or [sandbox:lost] meets that fault on its
+first try and is accepted from the second on. A call that meets a fault is not carried out, but for `lost`, where only
+the answer is missing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import threading
@@ -21,7 +23,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,13 +31,16 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from afilsql.errors import ConfigError
+from afilsql.sandbox import entrances
 from afilsql.sandbox.faults import FAULT_KINDS, FaultKind, Faults
+from afilsql.sandbox.oauth import OAuth
 from afilsql.sandbox.state import DEFAULT_CHANNELS, Clock, State, utcnow
 
 #: Accepted calls remembered; of more, the oldest are forgotten.
 RECEIVED = 1_000_000
 
 _PAGE = "<!doctype html><title>Maintenance</title><p>We will be back soon."
+_CUSTOMER = ("user", "platform", "platformid", "destination", "message")
 _HIDDEN = ("user", "password", "class", "method")
 
 
@@ -45,6 +49,8 @@ class Sandbox:
 
     Args:
         accounts: Users to passwords; None accepts any.
+        clients: OAuth 2.0 clients to secrets; None accepts any. A client acts for the user of its name.
+        token_seconds: Lifetime of an access token.
         channels: (platform, platformid, name) of each channel.
         latency: Seconds between carrying out a call and answering it.
         rate_limit: Calls a second each user may make; beyond it 429 with Retry-After. None is no limit.
@@ -53,6 +59,7 @@ class Sandbox:
         seed: Of the chance; the same seed and calls meet the same faults.
         list_delay: Seconds until a message that was sent is listed.
         list_latest: Messages of a chat that getmessages lists at most, the latest.
+        newest_first, mark_read, delivered_after, read_after, auto_customer: See State.
         clock: The time (UTC) of messages and accepted calls.
 
     Raises:
@@ -63,6 +70,8 @@ class Sandbox:
         self,
         *,
         accounts: Mapping[str, str] | None = {"demo": "demo"},
+        clients: Mapping[str, str] | None = {"demo": "demo"},
+        token_seconds: int = 3600,
         channels: Iterable[tuple[str, str, str]] = DEFAULT_CHANNELS,
         latency: float = 0.0,
         rate_limit: float | None = None,
@@ -71,11 +80,28 @@ class Sandbox:
         seed: int | None = None,
         list_delay: float = 0.0,
         list_latest: int | None = None,
+        newest_first: bool = False,
+        mark_read: bool = False,
+        delivered_after: float | None = None,
+        read_after: float | None = None,
+        auto_customer: str | None = None,
         clock: Clock = utcnow,
     ) -> None:
-        _check_switches(latency, rate_limit, fail_rate, fault)
+        _check_switches(latency, rate_limit, fail_rate, fault, token_seconds)
         self.latency = latency
-        self._state = State(accounts, channels, clock, list_delay=list_delay, list_latest=list_latest)
+        self._state = State(
+            accounts,
+            channels,
+            clock,
+            list_delay=list_delay,
+            list_latest=list_latest,
+            newest_first=newest_first,
+            mark_read=mark_read,
+            delivered_after=delivered_after,
+            read_after=read_after,
+            auto_customer=auto_customer,
+        )
+        self.oauth = OAuth(clients, self._state.may_log_in, seconds=token_seconds, monotonic=time.monotonic)
         chance = random.Random(seed)  # noqa: S311 - no secrets here
         self._faults = Faults(rate_limit, fail_rate, fault, chance.random)
         self._clock = clock
@@ -97,12 +123,26 @@ class Sandbox:
             first = self._count - len(self._received)
             return list(islice(self._received, max(0, since - first), None))
 
-    def answer(self, parameters: Mapping[str, str]) -> Response:
-        """Carry out one call and return its answer."""
-        wait = self._faults.over_limit(parameters.get("user", ""), time.monotonic())
-        if wait is not None:
-            return _fault_response("429", wait)
-        code = self._state.refusal(parameters)
+    def customer_says(self, user: str, platform: str, platformid: str, destination: str, text: str) -> str:
+        """Have a customer write; return the messageid. Raises ValueError, see State.customer_says."""
+        return self._state.customer_says(user, platform, platformid, destination, text)
+
+    def over_limit(self, who: str, now: float) -> Response | None:
+        """Count a call; return the answer that turns it away, None when it may pass."""
+        wait = self._faults.over_limit(who, now)
+        return None if wait is None else _fault_response("429", wait)
+
+    def answer(self, parameters: Mapping[str, str], *, proven: bool = False) -> Response:
+        """Carry out one call and return its answer.
+
+        Args:
+            parameters: What the caller said, class, method and user among it.
+            proven: A token has proven who the user is, in place of a password.
+        """
+        turned_away = self.over_limit(parameters.get("user", ""), time.monotonic())
+        if turned_away is not None:
+            return turned_away
+        code = self._state.refusal(parameters, proven=proven)
         if code is not None:
             return _json({"status": "ERROR", "error": code})
         fault = self._faults.strikes(parameters)
@@ -134,19 +174,6 @@ class Sandbox:
 def create_app(sandbox: Sandbox) -> Starlette:
     """Return the web application that answers as the sandbox says."""
 
-    async def api(request: Request) -> Response:
-        parameters = dict(request.query_params)
-        if request.method == "POST":
-            try:
-                form = (await request.body()).decode("utf-8")
-                parameters.update(parse_qsl(form, keep_blank_values=True, max_num_fields=50, errors="strict"))
-            except ValueError:
-                return PlainTextResponse("the body is not a UTF-8 form", 400)
-        response = sandbox.answer(parameters)
-        if sandbox.latency:
-            await asyncio.sleep(sandbox.latency)
-        return response
-
     async def received(request: Request) -> Response:
         try:
             since = int(request.query_params.get("since", "0"))
@@ -156,15 +183,27 @@ def create_app(sandbox: Sandbox) -> Starlette:
         records = sandbox.received(since)[: max(0, limit)]
         return _json([_flat(record) for record in records])
 
+    async def customer(request: Request) -> Response:
+        try:
+            said = json.loads(await request.body())
+            told = [said.get(name) for name in _CUSTOMER] if isinstance(said, dict) else [None]
+            if not all(isinstance(text, str) for text in told):
+                raise ValueError(f"give a JSON object of the texts {', '.join(_CUSTOMER)}")
+            return _json({"messageid": sandbox.customer_says(*told)})
+        except (json.JSONDecodeError, UnicodeError, RecursionError):
+            return PlainTextResponse("the body is not JSON in UTF-8", 400)
+        except ValueError as error:
+            return PlainTextResponse(str(error), 400)
+
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok", "received": sandbox.count})
 
     return Starlette(
         routes=[
-            Route("/api/http/", api, methods=["GET", "POST"]),
-            Route("/api/http", api, methods=["GET", "POST"]),
+            *entrances.routes(sandbox),
             Route("/received", received),
             Route("/health", health),
+            Route("/customer", customer, methods=["POST"]),
         ]
     )
 
@@ -196,7 +235,7 @@ def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record["params"], **head}
 
 
-def _check_switches(latency: float, rate_limit: float | None, fail_rate: float, fault: str) -> None:
+def _check_switches(latency: float, rate_limit: float | None, fail_rate: float, fault: str, token_seconds: int) -> None:
     if not 0 <= latency <= 3600:
         raise ConfigError(f"the sandbox's latency is {latency}: give seconds from 0 to 3600")
     if rate_limit is not None and not rate_limit > 0:
@@ -205,3 +244,5 @@ def _check_switches(latency: float, rate_limit: float | None, fail_rate: float, 
         raise ConfigError(f"the sandbox's fail rate is {fail_rate}: give a share from 0 to 1")
     if fault not in FAULT_KINDS:
         raise ConfigError(f"the sandbox's fault is '{fault}': choose one of {', '.join(FAULT_KINDS)}")
+    if not 1 <= token_seconds <= 86_400:
+        raise ConfigError(f"the sandbox's tokens are good for {token_seconds} seconds: give 1 to 86400")

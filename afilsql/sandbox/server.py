@@ -52,6 +52,15 @@ class SandboxServer:
         """The simulated API's address."""
         return self.base_url + "/api/http/"
 
+    def url_of(self, transport: str) -> str:
+        """The simulated API's address for a transport: post, get, basic or json."""
+        return f"{self.base_url}/api/{'http' if transport in ('post', 'get') else transport}/"
+
+    @property
+    def token_url(self) -> str:
+        """The simulated token endpoint's address."""
+        return self.base_url + "/oauth/token"
+
     @property
     def received(self) -> list[dict[str, Any]]:
         """The accepted calls in the order they arrived; see Sandbox.received."""

@@ -199,6 +199,7 @@ BEGIN
             END,
             N'
                 CASE
+                    WHEN @unknown IS NOT NULL THEN @unknown
                     WHEN m.place > @left THEN N''OVER_QUOTA''
                     WHEN LTRIM(m.platformid) = N'''' THEN N''MISSING_PLATFORMID''
                     WHEN LEN(m.platformid) > 100 THEN N''PLATFORMID_TOO_LONG''
@@ -328,6 +329,7 @@ BEGIN
     SET ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL ON;
     SET NUMERIC_ROUNDABORT OFF;
     DECLARE @rows INT, @left INT, @tries INT, @now DATETIME2(3) = SYSUTCDATETIME(), @error NVARCHAR(1000);
+    DECLARE @unknown VARCHAR(30);
     DECLARE @mark NVARCHAR(36) = CONVERT(NVARCHAR(36), NEWID());
     BEGIN TRY
         SELECT @rows = COUNT(*) FROM inserted;',
@@ -361,6 +363,11 @@ BEGIN
         END;
         EXEC afil.quota_left @adding = @rows, @left = @left OUTPUT;
         SELECT @tries = CAST(value AS INT) FROM afil.setting WHERE name = ''max_attempts'';
+        SELECT @unknown = code FROM afil.account_check(',
+            @account,
+            N', ',
+            @platform,
+            N');
 ',
             CASE
                 WHEN @on_delete = 0 THEN CONCAT(@head, N'inserted', @tail)

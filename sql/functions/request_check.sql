@@ -5,7 +5,7 @@ What is wrong with a request, in a sentence that names the parameter and what is
 come the words of the contract in its own spelling, for a database's collation may let 'WhatsApp' pass, and the key
 under which requests keep their order: account, platform, platformid and destination, joined by U+001F.
 
-The rules are those of afilsql/api/methods.py; a test holds the two together. An inline function, so that checking a
+The rules are those of afilsql/api/methods.py, a test holds the two together; and of afil.account_check. An inline function, so that checking a
 thousand requests is one set operation.
 
 SELECT fault FROM afil.request_check(N'sendmessage', N'sms', N'1', N'2', N'x', NULL, NULL, NULL, N'default', 5, NULL, NULL);
@@ -48,6 +48,7 @@ RETURNS TABLE AS RETURN (
             OR LEN(
                 @account
             ) NOT BETWEEN 1 AND 128 THEN N'@account must be the name of an account, 1 to 128 characters long'
+            WHEN known.code = 'UNKNOWN_ACCOUNT' THEN known.fault
             WHEN @priority IS NULL OR @priority NOT BETWEEN 0 AND 9 THEN CONCAT(
                 N'@priority ',
                 @priority,
@@ -70,6 +71,7 @@ RETURNS TABLE AS RETURN (
                 LEFT(@platform, 80),
                 N''' is not one of webchat, whatsapp, telegram, operator'
             )
+            WHEN known.code = 'PLATFORM_NOT_ALLOWED' THEN known.fault
             WHEN COALESCE(
                 LTRIM(@platformid),
                 N''
@@ -138,5 +140,6 @@ RETURNS TABLE AS RETURN (
         COALESCE(@platformid, N'') +
         NCHAR(31) +
         COALESCE(@destination, N'') AS conversation
+    FROM afil.account_check(@account, LOWER(RTRIM(@platform))) AS known
 );
 GO

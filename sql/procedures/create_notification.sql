@@ -9,7 +9,7 @@ take a format: {ordered_at:dd/MM/yyyy HH:mm}, {total:#,##0.00}. @destination and
 
 @when compares columns with each other or with literals: N'new.state = ''sent'' AND (old.state <> ''sent'' OR total > 100)'.
 
-A row that makes no valid message becomes a failed request with a code (MISSING_DESTINATION, OVER_QUOTA, …); the
+A row that makes no valid message becomes a failed request with a code (MISSING_DESTINATION, OVER_QUOTA, UNKNOWN_ACCOUNT, …); the
 statement of whoever writes to the table never fails because of a notification. Whoever calls this needs ALTER on the table.
 
 EXEC afil.create_notification

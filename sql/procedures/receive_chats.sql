@@ -50,7 +50,7 @@ BEGIN
         datetime = r.datetime,
         dated_at = r.dated_at,
         updated_at = @now,
-        poll_at = CASE WHEN @is_subscribed = 1 THEN @now ELSE c.poll_at END
+        poll_at = CASE WHEN @is_subscribed = 0 OR c.poll_at < @now THEN c.poll_at ELSE @now END
     FROM afil.chat AS c
     INNER JOIN @row AS r ON r.platform = c.platform AND r.platformid = c.platformid AND r.destination = c.destination
     WHERE c.account = @account

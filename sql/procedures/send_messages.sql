@@ -41,6 +41,7 @@ BEGIN
         dedup_key NVARCHAR(4000) NULL,
         max_attempts INT NULL,
         traceparent NVARCHAR(4000) NULL,
+        conversation NVARCHAR(460) NULL,
         fault NVARCHAR(2000) NULL
     );
 
@@ -64,17 +65,18 @@ BEGIN
         dedup_key,
         max_attempts,
         traceparent,
+        conversation,
         fault
     )
     SELECT
         CAST(j.[key] AS INT) + 1,
         NEWID(),
-        COALESCE(v.method, N'sendmessage'),
-        v.platform,
+        c.method,
+        c.platform,
         platformid.text,
         destination.text,
         message.text,
-        v.type,
+        c.type,
         fileurl.text,
         thumburl.text,
         COALESCE(account.text, N'default'),
@@ -83,6 +85,7 @@ BEGIN
         dedup_key.text,
         typed.max_attempts,
         v.traceparent,
+        LEFT(c.conversation, 460),
         CASE
             WHEN v.priority IS NOT NULL AND typed.priority IS NULL THEN CONCAT(
                 N'@priority ''',
@@ -99,7 +102,7 @@ BEGIN
                 LEFT(v.max_attempts, 80),
                 N''' is not between 1 and 100'
             )
-            ELSE trace.fault
+            ELSE COALESCE(c.fault, trace.fault)
         END
     FROM OPENJSON(@messages) AS j
     CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
@@ -137,27 +140,24 @@ BEGIN
         FROM OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) AS k
         WHERE k.[key] = N'message'
     ) AS m
-    CROSS APPLY afil.json_text(m.value) AS message;
+    CROSS APPLY afil.json_text(m.value) AS message
+    CROSS APPLY afil.request_check(
+        COALESCE(v.method, N'sendmessage'),
+        v.platform,
+        platformid.text,
+        destination.text,
+        message.text,
+        v.type,
+        fileurl.text,
+        thumburl.text,
+        COALESCE(account.text, N'default'),
+        COALESCE(typed.priority, 5),
+        dedup_key.text,
+        typed.max_attempts
+    ) AS c;
     SET @count = @@ROWCOUNT;
 
-    SELECT TOP (1) @fault = CONCAT(N'request ', r.n, N': ', COALESCE(r.fault, c.fault))
-    FROM @request AS r
-    CROSS APPLY afil.request_check(
-        r.method,
-        r.platform,
-        r.platformid,
-        r.destination,
-        r.message,
-        r.type,
-        r.fileurl,
-        r.thumburl,
-        r.account,
-        r.priority,
-        r.dedup_key,
-        r.max_attempts
-    ) AS c
-    WHERE COALESCE(r.fault, c.fault) IS NOT NULL
-    ORDER BY r.n;
+    SELECT TOP (1) @fault = CONCAT(N'request ', n, N': ', fault) FROM @request WHERE fault IS NOT NULL ORDER BY n;
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
 
@@ -191,12 +191,12 @@ BEGIN
     SELECT
         r.request_id,
         r.account,
-        c.method,
-        c.platform,
+        r.method,
+        r.platform,
         r.platformid,
         r.destination,
         r.message,
-        c.type,
+        r.type,
         r.fileurl,
         r.thumburl,
         r.priority,
@@ -206,27 +206,13 @@ BEGIN
         0,
         COALESCE(r.max_attempts, @max_attempts),
         r.dedup_key,
-        c.conversation,
+        r.conversation,
         @now,
         SUSER_SNAME(),
         r.traceparent
     FROM (
         SELECT *, ROW_NUMBER() OVER (PARTITION BY account, dedup_key ORDER BY n) AS place FROM @request
     ) AS r
-    CROSS APPLY afil.request_check(
-        r.method,
-        r.platform,
-        r.platformid,
-        r.destination,
-        r.message,
-        r.type,
-        r.fileurl,
-        r.thumburl,
-        r.account,
-        r.priority,
-        r.dedup_key,
-        r.max_attempts
-    ) AS c
     WHERE r.dedup_key IS NULL
         OR (
             r.place = 1

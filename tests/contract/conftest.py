@@ -40,6 +40,7 @@ class Engine:
     later: Callable[[float], None]  # on T-SQL more than a few seconds pass for subscriptions only
     now: Callable[[], datetime]
     query: Callable[[str], list[tuple[Any, ...]]]  # a statement on the tables, written without their schema
+    url: str
 
     def send(self, destination: str = "1", message: str = "hi", **options: Any) -> int:
         """Enqueue a message of the conversation with `destination`."""
@@ -117,7 +118,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             with closing(sqlite3.connect(path)) as connection, connection:
                 return connection.execute(sql).fetchall()
 
-        yield Engine(again(), again, later, clock, query)
+        yield Engine(again(), again, later, clock, query, f"sqlite:///{path.as_posix()}")
     else:
         url = request.getfixturevalue("tsql_url")
         _empty(url)
@@ -140,7 +141,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             for table, column in _OF_SUBSCRIPTIONS:
                 query(f"UPDATE {table} SET {column} = DATEADD(SECOND, -{seconds:.0f}, {column})")
 
-        yield Engine(request.getfixturevalue("tsql_outbox"), again, later, lambda: datetime.now(UTC), query)
+        yield Engine(request.getfixturevalue("tsql_outbox"), again, later, lambda: datetime.now(UTC), query, url)
     for outbox in opened:
         outbox.close()
 

@@ -32,6 +32,7 @@ from afilsql.errors import AfilsqlError
 from afilsql.outbox import open_outbox
 from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import Request
+from tests.faults.canaries import answer, frames_of, spellings
 from tests.faults.tls import listening, read_request
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
@@ -41,20 +42,6 @@ API, DATABASE, PROXY = 'C4n4ry/a"pi+<&>ñ\\w 1', "C4n4ry/d@tä+b;{se}%2", 'C4n4r
 
 
 SEND = ("send", "--platform", "whatsapp", "--platformid", "1", "--destination", "2", "--message", "Hi")
-
-
-def spellings(secret: str) -> set[bytes]:
-    """A secret in the encodings that it could be written in."""
-    texts = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), html.escape(secret)}
-    texts |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    texts |= {json.dumps(html.escape(secret), ensure_ascii=ascii)[1:-1] for ascii in (True, False)}
-    texts |= {t.lower() for t in texts if "%" in t} | {json.dumps(secret)[1:-1].replace("/", "\\/")}
-    texts |= {secret.replace("}", "}}"), quote_plus(secret.replace("}", "}}"))}
-    found = {t.encode() for t in texts} | {t.encode("utf-16-le") for t in texts} | {secret.encode("latin-1")}
-    for before in range(3):  # wherever in a longer text it begins
-        inner = base64.b64encode(b"\0" * before + secret.encode())
-        found.add(inner[(before * 8 + 5) // 6 : (before + len(secret.encode())) * 8 // 6])
-    return found
 
 
 CANARIES = {spelling for secret in (API, DATABASE, PROXY) for spelling in spellings(secret)}
@@ -74,11 +61,6 @@ def test_the_search_finds_each_spelling_it_is_for() -> None:
                 assert_clean(f"before {text} after", "here")
         with pytest.raises(AssertionError):
             assert_clean(secret.encode("utf-16-le"), "here")
-
-
-def answer(status: int, body: bytes, *headers: str, kind: str = "application/json") -> bytes:
-    head = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join(head).encode("utf-8") + b"\r\n\r\n" + body
 
 
 def echo(connection: socket.socket) -> None:
@@ -317,18 +299,7 @@ def test_no_exception_carries_a_password_in_its_causes_or_its_frames_variables(a
         assert_clean(repr(client) + repr(vars(client)), "the client")
     with pytest.raises(AfilsqlError) as refused, AfilnetClient("us er", API, url="https://127.0.0.1:1/") as client:
         client.call("getchatchannels", {})
-    assert_clean(_ours(refused.value), "the frames of a call that found nobody")
-
-
-def _ours(error: BaseException) -> str:
-    """The variables of the frames of afilsql, this test's own left out."""
-    found, tb = "", error.__traceback__
-    while tb is not None:
-        if f"{os.sep}afilsql{os.sep}" in tb.tb_frame.f_code.co_filename:
-            found += repr(tb.tb_frame.f_locals)
-        tb = tb.tb_next
-    assert found
-    return found
+    assert_clean(frames_of(refused.value), "the frames of a call that found nobody")
 
 
 def test_no_form_of_the_settings_shows_a_password() -> None:

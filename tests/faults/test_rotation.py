@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from afilsql.api.client import AfilnetClient
-from afilsql.cli.run import Clients
+from afilsql.api.transports import Login
+from afilsql.clients import Clients
 from afilsql.config import Settings
-from afilsql.credentials import Login
 from afilsql.deploy import migrate
 from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
@@ -117,7 +117,11 @@ def test_a_call_in_flight_ends_with_the_old_client_whose_connections_then_close(
     logins = iter([Login("ana", _secret(FIRST)), Login("ana", _secret(SECOND)), Login("ana", _secret(SECOND))])
     with listening(served.serve) as port:
         settings = Settings(
-            api_url=f"https://localhost:{port}/api/http/", ca_bundle=authority.bundle, concurrency=2, proxy="none"
+            user="ana",
+            api_url=f"https://localhost:{port}/api/http/",
+            ca_bundle=authority.bundle,
+            concurrency=2,
+            proxy="none",
         )
         clients = Clients(settings, lambda account: next(logins))
         old: AfilnetClient = clients("default")

@@ -15,8 +15,9 @@ from tests import engines
 pytestmark = pytest.mark.tsql
 
 
-#: The request that examples speak of, uncertain.
+#: The request that examples speak of, uncertain, and the accounts.
 ROW_12 = """
+EXEC afil.announce @accounts = N'[{"name": "default"}, {"name": "example"}]';
 DELETE FROM afil.outbox WHERE id = 12;
 SET IDENTITY_INSERT afil.outbox ON;
 INSERT INTO afil.outbox (

@@ -29,7 +29,7 @@ LONG = "línea ñ 🙂 " * 1000  # beyond 8,000 bytes, where SQL Server and Babe
 NEW = {
     "outbox": {
         *("notification", "taken_at", "unknown_since", "check_at"),
-        *("subscription_id", "messageid", "delivery_status"),
+        *("subscription_id", "messageid", "delivery_status", "traceparent"),
     },
     "account": {c.name for c in schema.account.columns} - {"name", "held_at", "held_reason"},
     "chat": {"dated_at", "poll_at", "is_backlog"},

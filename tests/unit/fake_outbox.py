@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from afilsql.api.methods import ListKind
-from afilsql.outbox.records import Claim, Exchanged, Limit, OnUnknown, Result
+from afilsql.outbox.records import Account, Claim, Exchanged, Limit, OnUnknown, Result
 
 CHAT = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
 
@@ -34,6 +34,7 @@ class FakeOutbox:
         self.exchanges: list[tuple[int, int]] = []
         self.most_leased = 0
         self.purges = 0
+        self.known: list[Account] = []
         self.fail: Callable[[Sequence[Result]], None] = lambda results: None
         self.fail_after: Callable[[Sequence[Result]], None] = lambda results: None
         self.refuse: Callable[[Claim], bool] = lambda claim: False
@@ -57,6 +58,11 @@ class FakeOutbox:
         with self._lock:
             self.received.append((claim.id, kind, [dict(row) for row in rows]))
         return True
+
+    def announce(self, accounts: Sequence[Account]) -> None:
+        self.fail(())
+        assert not self.exchanges, "accounts are known before anything is taken"
+        self.known += accounts
 
     def apply_retention(self) -> bool:
         self.purges += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -210,6 +213,133 @@ def test_a_chat_forgets_its_oldest_messages() -> None:
     assert (len(rows), rows[0]["message"]) == (HISTORY, "5")
 
 
+WROTE = {"user": "demo", **CHAT, "message": "Where is it?"}
+
+
+def test_a_customer_writes_in_a_new_chat_and_is_listed_as_unread() -> None:
+    with SandboxServer() as server, AfilnetClient("demo", "demo", url=server.url) as client:
+        answer = requests.post(f"{server.base_url}/customer", json=WROTE | {"message": "¿Dónde está? 😀\n"}, timeout=5)
+        second = server.sandbox.customer_says("demo", *CHAT.values(), "Hello?")
+        rows = client.get_unread_messages(*CHAT.values()).dicts()
+        assert [(r["message"], r["sent"], r["messageid"]) for r in rows] == [
+            ("¿Dónde está? 😀\n", False, answer.json()["messageid"]),
+            ("Hello?", False, second),
+        ]
+        assert "1" in [c["destination"] for c in client.get_chats("whatsapp", "100").dicts()]
+        assert [c["method"] for c in server.received] == ["getunreadmessages", "getchats"]  # the account's own calls
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        (b"{", "not JSON"),
+        (b'"\xff"', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "user, platform, platformid, destination, message"),
+        (json.dumps({k: v for k, v in WROTE.items() if k != "message"}).encode(), "JSON object of the texts"),
+        (json.dumps(WROTE | {"destination": 34600000000}).encode(), "JSON object of the texts"),
+        (json.dumps(WROTE | {"user": "nobody"}).encode(), "no user 'nobody'"),
+        (json.dumps(WROTE | {"platformid": "9"}).encode(), "no channel 'whatsapp' '9' here, only whatsapp 100"),
+        (json.dumps(WROTE | {"message": " "}).encode(), "message is 1 characters long"),
+        (json.dumps(WROTE | {"destination": "1" * 201}).encode(), "destination is 201 characters long: give 1 to 200"),
+    ],
+)
+def test_what_no_customer_can_write_is_a_bad_request_that_says_why(
+    sandbox: SandboxServer, body: bytes, wrong: str
+) -> None:
+    answer = requests.post(f"{sandbox.base_url}/customer", data=body, timeout=5)
+    assert answer.status_code == 400
+    assert wrong in answer.text
+
+
+def call(state: State, method: str, **parameters: str) -> list[dict[str, Any]]:
+    return state.perform({"user": "u", "method": method, **CHAT, **parameters}) or []
+
+
+def test_a_message_sent_is_delivered_and_then_read_as_it_gets_older() -> None:
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    state = State(None, clock=lambda: now[0], delivered_after=2, read_after=5)
+    call(state, "sendmessage", message="m")
+    state.customer_says("u", *CHAT.values(), "c")
+    seen = []
+    for _ in range(4):
+        seen.append([row["status"] for row in call(state, "getmessages")])
+        now[0] += timedelta(seconds=2)
+    assert [sent for sent, _ in seen] == ["sent", "delivered", "delivered", "read"]
+    assert {received for _, received in seen} == {"received"}
+    assert call(state, "getchats")[-1]["status"] == "received"
+
+
+def test_a_message_stays_sent_unless_a_switch_says_when_it_is_delivered() -> None:
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    state = State(None, clock=lambda: now[0])
+    call(state, "sendmessage", message="m")
+    now[0] += timedelta(days=400)
+    assert call(state, "getmessages")[0]["status"] == "sent"
+
+
+def test_an_auto_customer_answers_each_message_once() -> None:
+    state = State(None, auto_customer="Who is this?")
+    for text in ("a", "b"):
+        call(state, "sendmessage", message=text)
+    assert [(m["message"], m["sent"]) for m in call(state, "getmessages")] == [
+        ("a", True),
+        ("Who is this?", False),
+        ("b", True),
+        ("Who is this?", False),
+    ]
+
+
+def test_lists_can_begin_with_the_newest() -> None:
+    state = State(None, newest_first=True, list_latest=2)
+    for text in ("a", "b", "c"):
+        state.customer_says("u", *CHAT.values(), text)
+    state.customer_says("u", "whatsapp", "100", SEEDED_DESTINATION, "later")
+    assert [m["message"] for m in call(state, "getmessages")] == ["c", "b"]
+    assert [m["message"] for m in call(state, "getunreadmessages")] == ["c", "b", "a"]
+    assert [m["message"] for m in call(state, "getchats")] == ["later", "c"]
+    assert [c["platform"] for c in call(state, "getchatchannels")] == ["whatsapp", "telegram", "webchat", "operator"]
+
+
+def test_unread_messages_stay_unread_or_are_listed_once() -> None:
+    for mark_read, second in ((False, 1), (True, 0)):
+        state = State(None, mark_read=mark_read)
+        state.customer_says("u", *CHAT.values(), "a")
+        assert len(call(state, "getunreadmessages")) == 1
+        assert len(call(state, "getunreadmessages")) == second
+        assert len(call(state, "getmessages")) == 1
+
+
+def test_customers_write_while_the_account_reads() -> None:
+    with SandboxServer() as server, AfilnetClient("demo", "demo", url=server.url) as client:
+        place = ("demo", *CHAT.values())
+        server.sandbox.customer_says(*place, "first")
+        writer = threading.Thread(target=lambda: [server.sandbox.customer_says(*place, str(n)) for n in range(3000)])
+        writer.start()
+        seen = [len(client.get_messages(*CHAT.values()).rows) for _ in range(10)]
+        writer.join()
+        assert seen == sorted(seen)
+        assert client.get_messages(*CHAT.values()).dicts()[-1]["message"] == "2999"
+
+
+def test_the_command_lets_customers_write_and_answer() -> None:
+    command = [sys.executable, "-m", "afilsql", "sandbox", "--port", "0", "--auto-customer", "Thanks", "--newest-first"]
+    command += ["--mark-read", "--delivered-after", "0", "--read-after", "9999"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split(" at ")[1].split()[0]
+            with AfilnetClient("demo", "demo", url=url) as client:
+                client.send_message(*CHAT.values(), "m")
+                listed = client.get_messages(*CHAT.values()).dicts()
+                unread = [len(client.get_unread_messages(*CHAT.values()).rows) for _ in range(2)]
+            assert requests.post(url.replace("/api/http/", "/customer"), json=WROTE, timeout=5).status_code == 200
+        finally:
+            process.kill()
+    assert [(m["message"], m["status"]) for m in listed] == [("Thanks", "received"), ("m", "delivered")]
+    assert unread == [1, 0]
+
+
 def test_a_body_that_is_not_utf8_is_a_bad_request(sandbox: SandboxServer) -> None:
     for body in (b"user=\xff", b"user=%FF", b"&".join([b"a=b"] * 60)):
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -217,7 +347,17 @@ def test_a_body_that_is_not_utf8_is_a_bad_request(sandbox: SandboxServer) -> Non
 
 
 @pytest.mark.parametrize(
-    "switches", [{"latency": -1}, {"rate_limit": 0}, {"fail_rate": 2}, {"fault": "418"}, {"fail_rate": float("nan")}]
+    "switches",
+    [
+        {"latency": -1},
+        {"rate_limit": 0},
+        {"fail_rate": 2},
+        {"fault": "418"},
+        {"fail_rate": float("nan")},
+        {"delivered_after": -1},
+        {"read_after": float("nan")},
+        {"auto_customer": " "},
+    ],
 )
 def test_a_switch_out_of_range_is_refused(switches: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="sandbox's"):

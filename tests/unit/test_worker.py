@@ -25,7 +25,7 @@ from afilsql.errors import (
     Refused,
     SchemaOutOfDate,
 )
-from afilsql.outbox.records import Result
+from afilsql.outbox.records import Account, Result
 from tests.unit.fake_outbox import FakeOutbox
 
 OK = Reply("sendmessage", 200, (), '{"status":"SUCCESS"}')
@@ -299,6 +299,36 @@ def test_a_database_that_refuses_from_the_start_ends_the_worker() -> None:
     outbox.fail = fail
     with pytest.raises(SchemaOutOfDate):
         Watched(outbox).worker.run()
+
+
+def test_the_accounts_are_made_known_once_before_anything_is_taken() -> None:
+    outbox, accounts = FakeOutbox(rows=9), [Account("default"), Account("shop", ("telegram",))]
+    Watched(outbox, accounts=accounts).worker.run(until="drained")
+    assert (outbox.known, len(outbox.results)) == (accounts, 9)
+
+
+def test_accounts_are_made_known_once_the_database_is_there() -> None:
+    outbox, outages = FakeOutbox(rows=1), iter(range(3))
+
+    def fail(results: Sequence[Result]) -> None:
+        if next(outages, None) is not None:
+            raise DatabaseUnavailable
+
+    outbox.fail = fail
+    Watched(outbox, accounts=[Account("default")]).worker.run(until="drained")
+    assert (outbox.known, len(outbox.results)) == ([Account("default")], 1)
+
+
+def test_a_database_that_refuses_the_accounts_ends_the_worker_before_anything_is_taken() -> None:
+    outbox = FakeOutbox(rows=1)
+
+    def fail(results: Sequence[Result]) -> None:
+        raise SchemaOutOfDate
+
+    outbox.fail = fail
+    with pytest.raises(SchemaOutOfDate):
+        Watched(outbox, accounts=[Account("default")]).worker.run()
+    assert outbox.exchanges == []
 
 
 def test_a_schema_that_changes_under_the_worker_costs_no_result() -> None:
