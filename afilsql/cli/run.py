@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from afilsql.delivery.limits import Rate
     from afilsql.delivery.worker import Until
     from afilsql.logs import Logger
+    from afilsql.watching.setup import Watching
 
 #: Seconds alerts that wait get when the worker ends.
 ALERTS_CLOSE_SECONDS = 5.0
@@ -52,6 +53,7 @@ def worker(
     from afilsql import logs
     from afilsql.delivery.alerter import Alerter
     from afilsql.process import forbid_core_dumps
+    from afilsql.watching.setup import Watching
 
     if drain and once:
         raise InvalidParameter("--drain and --once exclude each other: give one")
@@ -64,19 +66,22 @@ def worker(
     hooks = _alert_hooks(settings)
     until: Until = "drained" if drain else "once" if once else "stopped"
     name = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"[:128]
-    with _logging(settings) as (logger, watch):
+    watching = Watching(settings, os.environ, worker=name)
+    with _logging(settings, watching.lines_lost) as (logger, watch):
 
         def fail(hook: str, why: str, untold: int) -> None:
             logger.warning("alert_failed", hook=hook, why=why, failures_untold=untold)
 
-        alerter = Alerter(hooks, worker=name, on_failure=fail)
+        alerter = Alerter(watching.hooks(hooks), worker=name, on_failure=fail)
 
         def on_event(event: Event) -> None:
             watch(event)
             alerter.notice(event)
+            watching.watchers.notice(event)
 
         try:
-            _deliver(ctx, settings, name=name, until=until, logger=logger, on_event=on_event)
+            with watching.serving(lambda url: logger.info("watching", url=url)):
+                _deliver(ctx, settings, watching, name=name, until=until, logger=logger, on_event=on_event)
         except AfilsqlError as error:
             logger.error("worker_failed", error=type(error).__name__, detail=str(error))
             raise typer.Exit(exit_code(error)) from None
@@ -90,6 +95,7 @@ def worker(
 def _deliver(
     ctx: typer.Context,
     settings: Settings,
+    watching: Watching,
     *,
     name: str,
     until: Until,
@@ -111,7 +117,7 @@ def _deliver(
             if caution := clients.caution(account):
                 logger.warning("transport", account=account, detail=caution)
         made = Worker(
-            outbox,
+            watching.watchers.outbox(outbox),
             clients,
             name=name,
             concurrency=settings.concurrency,
@@ -126,6 +132,8 @@ def _deliver(
             breaker=Breaker(settings.breaker_calls, settings.breaker_share),
             accounts=[Account(a, settings.credentials(a).platforms or ()) for a in settings.configured],
             on_event=on_event,
+            around=watching.watchers.deliver,
+            pulse=watching.pulse,
         )
         _stop_on_signals(made.stop)
         logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until)
@@ -236,11 +244,13 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
 
 
 @contextmanager
-def _logging(settings: Settings) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
+def _logging(settings: Settings, on_lost: Callable[[int], None]) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
     """Yield the logger and what to do with an event: log it, and on a terminal keep a line with the counts below."""
     from afilsql import logs
 
-    open_log = partial(logs.logging_to, sys.stderr, level=settings.log_level, format=settings.log_format)
+    open_log = partial(
+        logs.logging_to, sys.stderr, level=settings.log_level, format=settings.log_format, on_lost=on_lost
+    )
     if sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
         with open_log() as logger:
             yield logger, lambda event: logs.log_event(logger, event)

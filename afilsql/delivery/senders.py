@@ -9,6 +9,8 @@ from queue import SimpleQueue
 
 from afilsql.outbox.records import Claim, Result
 
+Deliver = Callable[[Claim], Result | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -43,7 +45,7 @@ class SenderPool:
         self,
         size: int,
         *,
-        deliver: Callable[[Claim], Result | None],
+        deliver: Deliver,
         may_begin: Callable[[], bool],
         monotonic: Callable[[], float],
         inbox: SimpleQueue[Done | None],

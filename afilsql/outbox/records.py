@@ -95,6 +95,7 @@ class Claim:
         check: Set when the row is not to be called but to be looked for in its conversation.
         poll: A subscription asks; nobody waits for the answer.
         created_at: When it was asked for, on the database's clock (UTC); None where that is not told.
+        wanted_at: When it was to be sent: then, or for a first try at its send_at.
         traceparent: W3C trace context of who asked.
     """
 
@@ -110,6 +111,7 @@ class Claim:
     check: Check | None = None
     poll: bool = False
     created_at: datetime | None = None
+    wanted_at: datetime | None = None
     traceparent: str | None = None
 
 

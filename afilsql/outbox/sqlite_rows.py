@@ -57,6 +57,7 @@ def claim_of(row: sqlite3.Row, look: tuple[datetime, list[sqlite3.Row]] | None =
         check=check,
         poll=row["subscription_id"] is not None,
         created_at=time_of(row["created_at"]),
+        wanted_at=time_of(row["due_at" if row["attempts"] == 1 else "created_at"]),
         traceparent=row["traceparent"],
     )
 

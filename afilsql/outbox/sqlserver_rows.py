@@ -111,6 +111,7 @@ def claim_of(row: Any) -> Claim:
         probe=bool(row.is_probe),
         poll=bool(row.is_poll),
         created_at=utc(row.created_at),
+        wanted_at=utc(row.due_at if row.attempts == 1 else row.created_at),
         traceparent=row.traceparent,
     )
 

@@ -1,4 +1,4 @@
-"""What a claim tells of its request's past: when it was asked for, and in which trace. Each test runs on each engine."""
+"""What a claim tells of its request: when it was asked for, and in which trace; on each engine."""
 
 from __future__ import annotations
 
