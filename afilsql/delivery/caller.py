@@ -178,7 +178,7 @@ class Caller:
             error_code=code,
             detail=detail,
             body=_body(outcome) if called else None,
-            retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
+            retry_in=decision.after if isinstance(decision, policy.Retry) else policy.rest(outcome),
             look_in=decision.look_in if isinstance(decision, policy.Uncertain) else None,
             unknown=called and _is_send(claim) and policy.is_unknown(outcome),
             healthy=policy.is_healthy(outcome),

@@ -15,9 +15,8 @@ from uuid import uuid4
 from afilsql.outbox.base import conversation_key
 from afilsql.outbox.sqlite_rows import stored, time_of
 
-#: Polls that one exchange makes at most, and of one account under way: triggers that take long must leave senders free.
+#: Polls that one exchange makes at most.
 AT_ONCE = 100
-UNDER_WAY = 4
 #: Polls of an account that are under way at a time: triggers that take long leave senders free.
 UNDER_WAY = 4
 PRIORITY = 9

@@ -188,6 +188,16 @@ def test_nothing_is_kept_of_a_send_or_of_a_call_that_failed() -> None:
     assert kept.lists == []
 
 
+def test_the_last_try_still_tells_how_long_the_api_wants_to_rest() -> None:
+    """What subscriptions ask is tried once, so a poll may be the only one to hear of it."""
+    found = get(NotSent("too many", status=429, retry_after=30.0), Kept(), attempt=8)
+    assert found is not None
+    assert (found.kind, found.retry_in) == ("failed", 30.0)
+    found = get(NotSent("busy", status=503, retry_after=30.0), Kept(), attempt=8)
+    assert found is not None
+    assert (found.kind, found.retry_in) == ("failed", 0.0)
+
+
 def test_a_lease_that_was_lost_leaves_no_result() -> None:
     assert get(listing(("hi", 0)), Kept(lost=True)) is None
 

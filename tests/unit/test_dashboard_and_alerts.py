@@ -61,9 +61,7 @@ def selectors(expression: str) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_every_metric_and_label_of_an_expression_exists(
-    labels_by_sample: dict[str, set[str]], expression: str
-) -> None:
+def test_every_metric_and_label_of_an_expression_exists(labels_by_sample: dict[str, set[str]], expression: str) -> None:
     named = selectors(expression) or [("up", [])]
     for name, matchers in named:
         if name == "up":
