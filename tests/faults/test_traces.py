@@ -13,7 +13,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.collector import Collector, Span
-from tests.faults.processes import environment, ended, workers
+from tests.faults.processes import ended, environment, workers
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
