@@ -87,7 +87,7 @@ _LOGIN = "Correct user and password of the account in the worker's settings."
 _NOT_THE_API = "What answers there is not the API: correct {address}."
 _SERVER = "The trouble is the server's: try again later, and tell the vendor if it stays."
 #: Settings that hold an address.
-_API, _TOKEN, _WSDL = "api_url (AFILSQL_API_URL)", "token_url (AFILSQL_TOKEN_URL)", "wsdl, or in api_url"
+_API, _TOKEN, _WSDL = "api_url (AFILSQL_API_URL)", "token_url (AFILSQL_TOKEN_URL)", "wsdl (or api_url)"
 
 
 def explain(outcome: Reply | Exception, *, transport: str) -> Finding:

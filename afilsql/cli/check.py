@@ -155,7 +155,7 @@ def _remarks(checked: list[_Checked]) -> Iterator[RenderableType]:
         if not each.finding.is_ok:
             yield _remark(each.account, each.finding.what, below=bool(each.finding.advice))
             if each.finding.advice:
-                yield Padding(clean(each.finding.advice), (0, 1, 1, 3))
+                yield Padding(clean(each.finding.advice), (0, 1, 1, 3), expand=False)
         for text in each.notes:
             yield _remark(each.account, text)
 
@@ -165,4 +165,4 @@ def _remark(account: str, text: str, *, below: bool = False) -> RenderableType:
 
     said = Text.assemble(clean(account), ": ", clean(text))
     said.stylize("bold", 0, len(account))
-    return Padding(said, (0, 1, 0 if below else 1, 1))
+    return Padding(said, (0, 1, 0 if below else 1, 1), expand=False)

@@ -216,13 +216,38 @@ def test_the_first_answer_has_every_chat_asked_for_as_backlog_unless_messages_ar
 def test_later_only_chats_that_are_new_or_changed_are_asked_for(engine: Engine, field: str) -> None:
     engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     poll(engine, "chats", chat("1"), chat("2"))
-    poll(engine, "messages")
-    poll(engine, "messages")
+    for destination in ("1", "2"):
+        poll(engine, "messages", message(f"last of {destination}", destination=destination))
     assert asked_for(engine) == set()
     engine.later(61)
     changed: Any = True if field == "sent" else "other"
     poll(engine, "chats", chat("1"), chat("2", **{field: changed}), chat("3"))
     assert asked_for(engine) == {"2", "3"}
+
+
+def test_a_chat_that_does_not_list_its_latest_message_yet_is_asked_for_once_more(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=86400)
+    poll(engine, "chats", chat("1"))
+    poll(engine, "messages", message("an earlier one"))
+    assert engine.take() == []
+    engine.later(16)
+    poll(engine, "messages", message("an earlier one"), message("last of 1"))
+    assert asked_for(engine) == set()
+
+
+def test_a_chat_that_never_lists_its_latest_message_is_left_alone_after_ten_minutes(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=86400)
+    poll(engine, "chats", chat("1"))
+    engine.query("UPDATE chat SET updated_at = '2026-01-01 00:00:00.000'")
+    poll(engine, "messages")
+    assert asked_for(engine) == set()
+
+
+def test_a_chat_asked_for_unread_messages_alone_is_asked_once(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=86400, unread_only=True)
+    poll(engine, "chats", chat("1"))
+    poll(engine, "messages")
+    assert asked_for(engine) == set()
 
 
 def test_a_list_that_a_person_asked_for_tells_of_changed_chats_too(engine: Engine) -> None:

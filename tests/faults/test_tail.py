@@ -27,6 +27,8 @@ from tests.faults.traffic import wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
+#: Seconds: a new connection to Babelfish takes long, and longer on a busy machine.
+PATIENCE = 300.0
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": SEEDED_DESTINATION}
 
 
@@ -174,15 +176,17 @@ def test_an_outage_is_told_and_what_came_meanwhile_is_shown(empty_tsql: str) -> 
         Proxy(port_of(empty_tsql)) as proxy,
         tail(through(empty_tsql, proxy), "--history", "5") as following,
     ):
-        wait_until(lambda: "nothing is subscribed" in following.said(), "it did not start", every=0.1)
+        wait_until(lambda: "nothing is subscribed" in following.said(), "it did not start", PATIENCE, every=0.1)
         write("before")
-        wait_until(lambda: "before" in following.shown(), "it did not follow", every=0.1)
+        wait_until(lambda: "before" in following.shown(), "it did not follow", PATIENCE, every=0.1)
         well, proxy.plan = proxy.plan, lambda _n: Plan("request", 0, "cut")
         proxy.cut_all()
-        wait_until(lambda: "following goes on once it is back" in following.said(), "it said nothing", every=0.1)
+        wait_until(
+            lambda: "following goes on once it is back" in following.said(), "it said nothing", PATIENCE, every=0.1
+        )
         write("meanwhile")
         proxy.plan = well
-        wait_until(lambda: "meanwhile" in following.shown(), "it did not come back", every=0.1)
+        wait_until(lambda: "meanwhile" in following.shown(), "it did not come back", PATIENCE, every=0.1)
         assert "the database is back" in following.said()
         assert following.said().count("following goes on once it is back") == 1
         assert following.shown().count("before") == following.shown().count("meanwhile") == 1

@@ -170,6 +170,15 @@ def test_a_time_that_cannot_be_told_is_none(text: str | None) -> None:
     assert [row["dated_at"] for _, rows in kept.lists for row in rows] == [None]
 
 
+def test_what_a_message_leaves_out_of_its_place_is_taken_from_the_question() -> None:
+    kept = Kept()
+    message = Message(None, "", "hi", None, "1", True, "sent", None)
+    get(Reply("getmessages", 200, (message,), "{}"), kept)
+    ((_, (row,)),) = kept.lists
+    place = ("platform", "platformid", "destination")
+    assert tuple(row[p] for p in place) == tuple(CHAT[p] for p in place)
+
+
 def test_channels_are_kept_as_they_are_and_an_empty_list_is_told_too() -> None:
     kept = Kept()
     channel = Channel("100", "whatsapp", "Shop")

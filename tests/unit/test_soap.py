@@ -239,6 +239,23 @@ def test_an_optional_part_that_nobody_knows_is_left_out(folder: Path) -> None:
     assert "apikey" not in parts(described(folder, more).call("getchatchannels", {}, LOGIN))
 
 
+def test_an_optional_part_in_which_nothing_is_known_is_left_out(folder: Path) -> None:
+    inner = (
+        '<xsd:complexType><xsd:sequence><xsd:element name="{}" type="xsd:string"{}/></xsd:sequence></xsd:complexType>'
+    )
+    plain = '<xsd:element name="method" type="xsd:string"/>'
+    for within in (inner.format("trace", ' minOccurs="0"'), inner.format("trace", "")):
+        extra = f'<xsd:element name="extra" minOccurs="0">{within}</xsd:element>'
+        soap = described(folder, sandbox.wsdl(ADDRESS).decode().replace(plain, extra))
+        assert "extra" not in parts(soap.call("getchatchannels", {}, LOGIN))
+
+
+@pytest.mark.parametrize("action", ["a&#13;&#10;X-Other: b", "ñ", "a&quot;b"])
+def test_an_action_that_http_cannot_carry_is_refused(folder: Path, action: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be an HTTP header"):
+        described(folder, sandbox.wsdl(ADDRESS).decode().replace(f"{sandbox.NAMESPACE}#getchats", action))
+
+
 def test_an_optional_parameter_that_the_wsdl_requires_is_sent_empty(folder: Path) -> None:
     strict = (
         sandbox.wsdl(ADDRESS)
@@ -312,6 +329,9 @@ def test_a_code_in_the_structure_is_that_code(soap: Soap, method: str, code: str
         (b"<html><body/></html>", 200, "NOT_SOAP"),
         (b"", 200, "NOT_SOAP"),
         (b"\xff\xfe<", 200, "NOT_SOAP"),
+        (b'<?xml version="1.0" encoding="utf-9"?><a/>', 200, "NOT_SOAP"),
+        (b'<?xml version="1.0" encoding="big5"?><a/>', 200, "NOT_SOAP"),
+        (b'<?xml version="1.0" encoding="cp1252"?><a>\x81</a>', 200, "NOT_SOAP"),
         (envelope(""), 200, "NOT_SOAP"),
         (b"<a/>", 502, "HTTP_502"),
         (envelope("<x/>"), 200, "BAD_SHAPE"),

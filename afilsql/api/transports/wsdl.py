@@ -62,11 +62,16 @@ class Operation:
     Attributes:
         url: Where calls go.
         headers: HTTP headers of a call.
+
+    Raises:
+        WsdlError: It wants a part that nobody knows, or has an action that HTTP cannot carry.
     """
 
     def __init__(self, method: str, operation: Any, url: str) -> None:
         self.url = url
         action = operation.soapaction or ""
+        if not (action.isascii() and action.isprintable() and '"' not in action):
+            raise WsdlError(f"the soapAction of '{operation.name}' cannot be an HTTP header")
         if isinstance(operation.binding, Soap12Binding):
             self.headers = {"Content-Type": f'application/soap+xml; charset=utf-8; action="{action}"'}
         else:
@@ -172,10 +177,13 @@ def _plan(elements: Any, known: set[str], above: str = "", level: int = 1) -> _P
             plan[name] = _Leaf(name.lower(), optional)
         elif within and level < _LEVELS:
             try:
-                plan[name] = _plan(within, known, f"{above}{name}.", level + 1)
+                inner = _plan(within, known, f"{above}{name}.", level + 1)
             except WsdlError:
                 if not optional:
                     raise
+            else:
+                if inner or not optional:
+                    plan[name] = inner
         elif not optional:
             raise WsdlError(
                 f"it wants the part '{above}{name}', for which there is no value: known are {', '.join(sorted(known))}"
