@@ -77,6 +77,9 @@ class Settings(AccountFields):
         alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
             array.
         alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
+        metrics_port: Port of /healthz, /readyz and /metrics, 0 takes any; None is none.
+        metrics_host: Address they are served on.
+        traces: Export OpenTelemetry traces; None does so where OTEL_EXPORTER_OTLP_ENDPOINT is set.
     """
 
     database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
@@ -106,6 +109,9 @@ class Settings(AccountFields):
     pulse_file: Path | None = None
     alert_command: list[str] | None = Field(None, min_length=1)
     alert_url: Annotated[str | None, AfterValidator(addresses.of_alerts)] = Field(None, repr=False)
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    metrics_host: str = Field("127.0.0.1", min_length=1)
+    traces: bool | None = None
 
     @field_validator("api_time_zone")
     @classmethod

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import PurePath
@@ -61,6 +61,7 @@ def logging_to(
     level: str | Threshold = "info",
     format: LogFormat = "auto",
     sink: Sink | None = None,
+    on_lost: Callable[[int], object] = lambda count: None,
 ) -> Iterator[Logger]:
     """Yield a logger that never waits for the stream; Python's own warnings and other libraries' go through it too.
 
@@ -69,6 +70,7 @@ def logging_to(
         level: debug, info, warning or error; or a Threshold, which may change while the log is open.
         format: "auto" is console when the stream is a terminal, JSON lines otherwise.
         sink: Takes the lines in place of the stream, which then only tells the format.
+        on_lost: Told of lines as they are lost.
     """
     text = TextSink(stream)
     console = format == "console" or (format == "auto" and text.isatty())
@@ -76,7 +78,9 @@ def logging_to(
     note = structlog.wrap_logger(
         structlog.ReturnLogger(), processors=processors, wrapper_class=structlog.make_filtering_bound_logger("warning")
     )
-    lines = LogStream(sink or text, lost_line=lambda count: f"{note.warning('log_lines_lost', lines=count)}\n")
+    lines = LogStream(
+        sink or text, lost_line=lambda count: f"{note.warning('log_lines_lost', lines=count)}\n", on_lost=on_lost
+    )
     logger: Logger = structlog.wrap_logger(
         structlog.WriteLogger(cast(TextIO, lines)),  # it calls write and flush only
         processors=[level if isinstance(level, Threshold) else Threshold(level), *processors],

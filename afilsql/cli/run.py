@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from afilsql.logs import Logger, Threshold
     from afilsql.logstream import Sink
     from afilsql.service.watchers import Watcher
+    from afilsql.watching.setup import Watching
 
 #: Seconds alerts that wait get when the worker ends.
 ALERTS_CLOSE_SECONDS = 5.0
@@ -79,6 +80,7 @@ def run_worker(
     from afilsql.delivery.alerter import Alerter
     from afilsql.process import forbid_core_dumps
     from afilsql.service.reload import require_account
+    from afilsql.watching.setup import Watching
 
     def load() -> Settings:
         settings = settings_of(ctx)
@@ -90,30 +92,34 @@ def run_worker(
     hooks = _alert_hooks(settings)
     name = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"[:128]
     threshold = logs.Threshold(settings.log_level)
-    with _logging(settings, threshold, sink) as (logger, watch):
+    watching = Watching(settings, os.environ, worker=name)
+    with _logging(settings, threshold, sink, watching.lines_lost) as (logger, watch):
 
         def fail(hook: str, why: str, untold: int) -> None:
             logger.warning("alert_failed", hook=hook, why=why, failures_untold=untold)
 
-        alerter = Alerter(hooks, worker=name, on_failure=fail)
+        alerter = Alerter(watching.hooks(hooks), worker=name, on_failure=fail)
 
         def on_event(event: Event) -> None:
             watch(event)
             alerter.notice(event)
+            watching.watchers.notice(event)
 
         try:
-            _deliver(
-                ctx,
-                settings,
-                load,
-                name=name,
-                until=until,
-                control=control,
-                watchers=watchers,
-                threshold=threshold,
-                logger=logger,
-                on_event=on_event,
-            )
+            with watching.serving(lambda url: logger.info("watching", url=url)):
+                _deliver(
+                    ctx,
+                    settings,
+                    load,
+                    watching,
+                    name=name,
+                    until=until,
+                    control=control,
+                    watchers=watchers,
+                    threshold=threshold,
+                    logger=logger,
+                    on_event=on_event,
+                )
         except AfilsqlError as error:
             logger.error("worker_failed", error=type(error).__name__, detail=str(error))
             raise typer.Exit(exit_code(error)) from None
@@ -128,6 +134,7 @@ def _deliver(
     ctx: typer.Context,
     settings: Settings,
     load: Callable[[], Settings],
+    watching: Watching,
     *,
     name: str,
     until: Until,
@@ -167,11 +174,12 @@ def _deliver(
     with closing(notifier), closing(clients_for(settings)) as clients, outbox_of(ctx, warn) as outbox:
         terms = terms_of(settings, clients)
         made = Worker(
-            outbox,
+            watching.watchers.outbox(outbox),
             name=name,
             lease_seconds=settings.lease_seconds,
             on_event=tell,
-            pulse=WatchedPulse(all_watchers),
+            around=watching.watchers.deliver,
+            pulse=WatchedPulse([watching.pulse, *all_watchers]),
             **{field.name: getattr(terms, field.name) for field in fields(terms)},
         )
         reloader = Reloader(
@@ -207,13 +215,13 @@ def _logins(ctx: typer.Context, logger: FilteringBoundLogger) -> Callable[[str],
 
 @contextmanager
 def _logging(
-    settings: Settings, threshold: Threshold, sink: Sink | None
+    settings: Settings, threshold: Threshold, sink: Sink | None, on_lost: Callable[[int], None]
 ) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
     """Yield the logger and what to do with an event: log it, and on a terminal keep a line with the counts below."""
     from afilsql import logs
 
     format = settings.log_format if sink is None else "json"
-    open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=format)
+    open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=format, on_lost=on_lost)
     if sink is not None or sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
         with open_log(sink=sink) as logger:
             yield logger, lambda event: logs.log_event(logger, event)

@@ -10,6 +10,8 @@ from typing import Any
 
 from afilsql.outbox.records import Claim, Result
 
+Deliver = Callable[[Claim], Result | None]
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -44,7 +46,7 @@ class SenderPool:
         self,
         size: int,
         *,
-        deliver: Callable[[Claim], Result | None],
+        deliver: Deliver,
         may_begin: Callable[[], bool],
         monotonic: Callable[[], float],
         inbox: SimpleQueue[Any],

@@ -21,7 +21,7 @@ from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.limits import Breaker, Limits, Rate
 from afilsql.delivery.pulse import Pulse
-from afilsql.delivery.senders import Done, SenderPool
+from afilsql.delivery.senders import Deliver, Done, SenderPool
 from afilsql.delivery.terms import Terms
 from afilsql.errors import DatabaseError
 from afilsql.outbox.base import Outbox
@@ -68,6 +68,7 @@ class Worker:
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
         monotonic: Seconds that never go back.
+        around: Makes of what delivers a claim what the senders call in its place.
         pulse: Beaten at each turn of the loop, and between the steps of one that take long.
     """
 
@@ -90,6 +91,7 @@ class Worker:
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
         monotonic: Callable[[], float] = time.monotonic,
+        around: Callable[[Deliver], Deliver] = lambda deliver: deliver,
         pulse: Pulse | None = None,
     ) -> None:
         self._concurrency = concurrency
@@ -99,6 +101,7 @@ class Worker:
         self._random = random
         self._on_event = on_event
         self._monotonic = monotonic
+        self._around = around
         self._pulse = pulse or Pulse(monotonic)
         self._caller = Caller(
             client_for,
@@ -147,7 +150,7 @@ class Worker:
         """
         self._pool = SenderPool(
             self._concurrency,
-            deliver=lambda claim: self._caller.deliver(claim),
+            deliver=self._around(lambda claim: self._caller.deliver(claim)),
             may_begin=lambda: not self._stop_asked,
             monotonic=self._monotonic,
             inbox=self._inbox,
