@@ -23,7 +23,7 @@ from afilsql.delivery.limits import Breaker, Limits, Rate
 from afilsql.delivery.pulse import Pulse
 from afilsql.delivery.senders import Deliver, Done, SenderPool
 from afilsql.delivery.terms import Terms
-from afilsql.errors import DatabaseError
+from afilsql.delivery.tidying import Tidying
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Account, Claim, Exchanged, OnUnknown, Result
 
@@ -39,8 +39,6 @@ OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
 HEARTBEAT = 10.0
 #: Seconds until an account whose breaker opened is first tried; the outbox doubles it, up to 60.
 TRIPPED = 5.0
-#: Seconds between two purges of what the retention settings no longer keep, and between batches of one.
-TIDY, TIDY_AGAIN = 60.0, 1.0
 
 
 def utcnow() -> datetime:
@@ -113,7 +111,6 @@ class Worker:
             random=random,
         )
         self._limits = Limits(share or concurrency, rates or {}, monotonic, breaker or Breaker())
-        self._outbox = outbox
         self._handover = Handover(
             outbox,
             name=name,
@@ -130,7 +127,7 @@ class Worker:
         self._stop_asked = False
         self._outage_delay = OUTAGE_FIRST
         self._idle_delay = IDLE_FIRST
-        self._tidy_at = monotonic() + TIDY
+        self._tidying = Tidying(outbox, monotonic)
 
     def stop(self) -> None:
         """Take no more rows, finish those in flight, return from `run`. Safe in a signal handler; may be repeated."""
@@ -175,7 +172,7 @@ class Worker:
             elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
                 return
             elif not self._stop_asked:
-                self._tidy()
+                self._tidying.do()
                 self._collect(self._pause(answer))
 
     def _finish(self) -> None:
@@ -274,16 +271,6 @@ class Worker:
         self._caller = self._caller.under(terms.client_for, terms.on_unknown, terms.read_back)
         self._limits.change(terms.share or terms.concurrency, terms.rates, terms.breaker)
         self._handover.change(terms.on_unknown, terms.accounts)
-
-    def _tidy(self) -> None:
-        """Purge a batch of old requests now and then, between exchanges."""
-        if self._monotonic() < self._tidy_at:
-            return
-        try:
-            more = self._outbox.apply_retention()
-        except DatabaseError:  # an outage is the exchange's to notice, and nothing is lost by purging later
-            more = False
-        self._tidy_at = self._monotonic() + (TIDY_AGAIN if more else TIDY)
 
     def _sit_out(self, at_most: float = OUTAGE_LAST) -> None:
         """Wait before the database is tried again, however many calls end meanwhile."""
