@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
@@ -23,8 +24,8 @@ WIDE, NATURAL_HEIGHT = 110, 60
 _DEAD_SECONDS, _LATE_SECONDS = 60, 300
 
 
-#: Of an account's name this much is always shown.
-_NAME = 20
+#: Columns between two, and of a name so many at least.
+_GAP, _SHORTEST = 2, 6
 #: How the outbox begins to tell of an outage.
 _AWAY = "the outbox database cannot be used right now: "
 _NUMBERS, _TIMES = ("waiting", "sending", "scheduled", "oldest", "id"), ("failed", "heard of")
@@ -84,19 +85,23 @@ class Frame:
         room = max(1, upper - 1) if side_by_side else max(1, upper - 2)
         for_workers = room if side_by_side else max(1, min(len(workers), room // 3))
         for_accounts = room if side_by_side else max(1, room - for_workers)
-        left = _table(("account", "waiting", "sending", "scheduled", "oldest", "state"), accounts, for_accounts)
-        right = _table(("worker", "heard of"), workers, for_workers)
+        natural = sum(w + _GAP for w in _widths(("worker", "heard of"), workers))
+        of_workers = min(natural, width // 3) if side_by_side else width
+        of_accounts = width - of_workers - _GAP if side_by_side else width
+        headings = ("account", "waiting", "sending", "scheduled", "oldest", "state")
+        left = _table(headings, accounts, for_accounts, of_accounts)
+        right = _table(("worker", "heard of"), workers, for_workers, of_workers)
         if side_by_side:
-            grid = Table.grid(expand=True, padding=(0, 2))
-            grid.add_column(ratio=2)
-            grid.add_column(ratio=1)
+            grid = Table.grid(padding=(0, _GAP, 0, 0))
+            grid.add_column(width=of_accounts)
+            grid.add_column(width=of_workers)
             grid.add_row(left, right)
             middle: list[RenderableType] = [grid]
             used = 1 + max(min(len(accounts), room), min(len(workers), room), 1)
         else:
             middle = [left, right]
             used = 2 + max(1, min(len(accounts), for_accounts)) + max(1, min(len(workers), for_workers))
-        failures = _failures(seen.failures, self._chosen if self._keys else -1, max(1, rows - used - 1))
+        failures = _failures(seen.failures, self._chosen if self._keys else -1, max(1, rows - used - 1), width)
         return Group(*top, Text(""), *middle, failures, *bottom)
 
     def _footer(self, ascii_only: bool) -> list[RenderableType]:
@@ -148,10 +153,15 @@ def _counts(overview: Overview) -> Text:
 
 def _rates(seen: Seen, width: int, bars: str) -> Iterable[Text]:
     for name, counts, style in (("sent", seen.sent, "green"), ("failed", seen.failed, "red")):
-        over = counts[-2] if len(counts) > 1 else 0  # the last whole minute
-        head = f"{name:<6} {over:>7,}/min "
+        head = f"{name:<6} {_a_minute(counts, seen.at.second):>7,}/min "
         shown = counts[-max(1, min(len(counts), width - len(head) - 1)) :]
         yield Text.assemble((head, "bold"), (sparkline(shown, bars), style), no_wrap=True)
+
+
+def _a_minute(counts: Sequence[int], second: int) -> int:
+    """Of the latest minute: what has ended in this one, and of the one before the part that is still within it."""
+    *_, before, now = (0, 0, *counts)
+    return now + round(before * (60 - second) / 60)
 
 
 def sparkline(counts: Sequence[int], bars: str = BARS) -> str:
@@ -185,10 +195,10 @@ def _worker_rows(overview: Overview) -> list[Sequence[_Cell]]:
     ]
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[_Cell]], most: int) -> Table:
+def _table(headings: Sequence[str], rows: Sequence[Sequence[_Cell]], most: int, width: int) -> Table:
     """A table `most` rows high; of what is left out the last row tells."""
     shown = rows if len(rows) <= most else rows[: most - 1]
-    table = _empty_table(headings, shown)
+    table = _empty_table(headings, shown, width)
     for row in shown:
         _add(table, row)
     if not rows:
@@ -198,7 +208,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[_Cell]], most: int) 
     return table
 
 
-def _failures(items: Sequence[Item], chosen: int, most: int) -> Table:
+def _failures(items: Sequence[Item], chosen: int, most: int, width: int) -> Table:
     """The failures around the one that is chosen."""
     first = max(0, min(chosen - most + 1, len(items) - most))
     rows: list[Sequence[_Cell]] = [
@@ -212,7 +222,7 @@ def _failures(items: Sequence[Item], chosen: int, most: int) -> Table:
         )
         for item in items[first : first + most]
     ]
-    table = _empty_table(("failed", "id", "account", "method", "destination", "code"), rows)
+    table = _empty_table(("failed", "id", "account", "method", "destination", "code"), rows, width)
     for n, row in enumerate(rows, start=first):
         _add(table, row, style="reverse" if n == chosen else "")
     if not rows:
@@ -220,21 +230,25 @@ def _failures(items: Sequence[Item], chosen: int, most: int) -> Table:
     return table
 
 
-def _empty_table(headings: Sequence[str], rows: Sequence[Sequence[_Cell]]) -> Table:
-    """A table without lines. Where it is narrow, names and reasons are cut, and never a number or a time."""
-    table = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold underline")
-    for n, heading in enumerate(headings):
-        widest = max((len(_text(row[n])) for row in rows), default=0)
-        table.add_column(
-            heading,
-            justify="right" if heading in _NUMBERS else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=max(len(heading), min(widest, _NAME if heading == "account" else widest))
-            if heading in (*_NUMBERS, *_TIMES, "account")
-            else None,
-        )
+def _empty_table(headings: Sequence[str], rows: Sequence[Sequence[_Cell]], width: int) -> Table:
+    """A table without lines. Where `width` is little, names and reasons are cut, never a number or a time."""
+    widths = _widths(headings, rows)
+    may_be_cut = [n for n, heading in enumerate(headings) if heading not in (*_NUMBERS, *_TIMES)]
+    room = width - _GAP * len(headings)
+    while sum(widths) > room and widths[n := max(may_be_cut, key=widths.__getitem__)] > _SHORTEST:
+        widths[n] -= 1
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold underline")
+    for heading, size in zip(headings, widths, strict=True):
+        right = heading in _NUMBERS
+        table.add_column(heading, justify="right" if right else "left", no_wrap=True, overflow="ellipsis", width=size)
     return table
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[_Cell]]) -> list[int]:
+    return [
+        max(cell_len(heading), *(cell_len(plain.escaped(_text(row[n]))) for row in rows), 0)
+        for n, heading in enumerate(headings)
+    ]
 
 
 def _add(table: Table, row: Sequence[_Cell], style: str = "") -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
-from afilsql.delivery import events
+import afilsql
+from afilsql.delivery import events, policy
 from afilsql.delivery.pulse import FROZEN, Pulse
 from afilsql.logstream import LogStream
 from afilsql.outbox.records import Claim, Exchanged, Result
+from afilsql.watching.codes import known
 from afilsql.watching.depth import Depth, Waiting
 from afilsql.watching.health import LATELY, Health
 from afilsql.watching.meters import Meters
@@ -314,3 +318,16 @@ def test_lines_that_a_log_loses_are_told_as_they_are_lost() -> None:
     wait_for(lambda: sum(lost) == 2)
     log.close(1.0)
     assert sum(lost) == 2
+
+
+def test_every_code_that_the_package_itself_gives_a_result_is_known_by_name() -> None:
+    package = Path(afilsql.__file__).parent
+    given = set(policy._CODE_OF.values())
+    for file in (f for folder in ("api", "delivery") for f in (package / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg in ("code", "error_code"):
+                constants = (c for c in ast.walk(node.value) if isinstance(c, ast.Constant))
+                given |= {c.value for c in constants if isinstance(c.value, str) and c.value.isupper()}
+    given = {code for code in given if not code.endswith("_")}  # followed by another code, or a parameter's name
+    assert {"TIMEOUT", "ROWS_REFUSED"} <= given
+    assert {code for code in given if known(code) != code} == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
@@ -68,7 +69,7 @@ def test_a_frame_shows_depths_rates_workers_what_is_closed_and_failures() -> Non
     text = "\n".join(drawn(busy(), 120, 30))
     for shown in ("1,000 waiting", "oldest 5s", "2 uncertain", "1 closed", "account-1", "host-0:1234", "3s ago"):
         assert shown in text
-    for shown in ("INCORRECT_USER_PASSWORD", "CHAT_NOT_FOUND", "34600000001", "11:50:30 UTC", "6/min", BARS[-1]):
+    for shown in ("INCORRECT_USER_PASSWORD", "CHAT_NOT_FOUND", "34600000001", "11:50:30 UTC", "3/min", BARS[-1]):
         assert shown in text
     assert "PAUSED" not in text
     assert "a text that is not shown" not in text
@@ -102,6 +103,21 @@ def test_a_question_takes_the_place_of_the_keys() -> None:
 def test_a_terminal_without_the_characters_gets_others() -> None:
     lines = drawn(busy(accounts=3, failures=2), 100, 24, encoding="ascii")
     assert "\\u" not in "\n".join(lines)
+
+
+def test_a_rate_is_that_of_the_latest_sixty_seconds() -> None:
+    assert "70/min" in drawn(Seen(NOW, overview(), [500, 40, 50], [0]), 80, 24)[2]
+    assert "5/min" in drawn(Seen(NOW, overview(), [5], [0]), 80, 24)[2]
+
+
+def test_a_long_reason_pushes_no_number_off_the_screen() -> None:
+    held = [(EVIL, "INCORRECT_USER_PASSWORD: " + "the API refuses the user or the password " * 9)]
+    seen = busy()
+    assert seen.overview is not None
+    lines = drawn(replace(seen, overview=replace(seen.overview, held=held)), 80, 24)
+    (heading,) = (line for line in lines if line.startswith("account "))
+    assert heading.split() == ["account", "waiting", "sending", "scheduled", "oldest", "state"]
+    assert any("account-1" in line and "1,000" in line and "5s" in line for line in lines)
 
 
 def test_bars_are_as_high_as_what_they_stand_for() -> None:
