@@ -73,9 +73,13 @@ class Settings(AccountFields):
         proxy: http://user:password@host:port to reach the API through; "none" is none, None what the environment says.
         log_level: debug, info, warning or error.
         log_format: "auto" is console on a terminal and JSON lines elsewhere.
+        pulse_file: File the worker renews while its loop moves, which `afilsql health` reads.
         alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
             array.
         alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
+        metrics_port: Port of /healthz, /readyz and /metrics, 0 takes any; None is none.
+        metrics_host: Address they are served on.
+        traces: Export OpenTelemetry traces; None does so where OTEL_EXPORTER_OTLP_ENDPOINT is set.
     """
 
     database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
@@ -102,8 +106,12 @@ class Settings(AccountFields):
     proxy: Annotated[_SecretUrl | None, AfterValidator(addresses.of_proxy)] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    pulse_file: Path | None = None
     alert_command: list[str] | None = Field(None, min_length=1)
     alert_url: Annotated[str | None, AfterValidator(addresses.of_alerts)] = Field(None, repr=False)
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    metrics_host: str = Field("127.0.0.1", min_length=1)
+    traces: bool | None = None
 
     @field_validator("api_time_zone")
     @classmethod

@@ -3,6 +3,7 @@
 AfilsqlError
 ├─ ConfigError                    a setting is missing or wrong
 │  └─ WsdlError                   … or the WSDL it names cannot be used
+├─ ServiceError                   systemd or Windows is not there, or did not do as asked
 ├─ DatabaseError                  the outbox database refused or cannot be reached
 │  ├─ DatabaseUnavailable         no connection, or one that broke: worth trying again
 │  ├─ SchemaOutOfDate             `afilsql migrate` has not been run for this version
@@ -38,6 +39,10 @@ class ConfigError(AfilsqlError):
 
 class WsdlError(ConfigError):
     """The WSDL of the transport soap cannot be used."""
+
+
+class ServiceError(AfilsqlError):
+    """The manager of services did not do as asked."""
 
 
 class DatabaseError(AfilsqlError):

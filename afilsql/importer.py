@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import IO, TextIO
 
 from afilsql.api.methods import MAX_LENGTH
 from afilsql.errors import InvalidParameter
@@ -57,7 +57,7 @@ def opened(path: Path) -> Iterator[TextIO]:
     """
     try:
         with ExitStack() as stack:
-            source: BinaryIO = sys.stdin.buffer if str(path) == "-" else stack.enter_context(path.open("rb"))
+            source: IO[bytes] = sys.stdin.buffer if str(path) == "-" else stack.enter_context(path.open("rb"))
             if str(path) == "-" or not path.is_file():
                 copy = stack.enter_context(tempfile.TemporaryFile())
                 shutil.copyfileobj(source, copy)

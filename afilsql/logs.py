@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import PurePath
@@ -26,6 +26,7 @@ Logger = structlog.typing.FilteringBoundLogger
 #: Seconds a log that is being closed gets for the lines still on their way.
 CLOSE_SECONDS = 2.0
 _SECRET = re.compile(r"passw|pwd|secret|token|authorization|credential|api_?key", re.IGNORECASE)
+_LEVELS = ("debug", "info", "warning", "error")
 _LEVEL = {
     events.Claimed: "debug",
     events.DatabaseLost: "error",
@@ -36,21 +37,40 @@ _LEVEL = {
 }
 
 
+class Threshold:
+    """Keeps a log to lines of a level and above.
+
+    Attributes:
+        level: debug, info, warning or error; may be changed from any thread.
+    """
+
+    def __init__(self, level: str) -> None:
+        self.level = level
+
+    def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Let a line pass, or drop it; as structlog calls a processor."""
+        if _LEVELS.index(method if method in _LEVELS else "error") < _LEVELS.index(self.level):
+            raise structlog.DropEvent
+        return event
+
+
 @contextmanager
 def logging_to(
     stream: TextIO | None,
     *,
-    level: str = "info",
+    level: str | Threshold = "info",
     format: LogFormat = "auto",
     sink: Sink | None = None,
+    on_lost: Callable[[int], object] = lambda count: None,
 ) -> Iterator[Logger]:
     """Yield a logger that never waits for the stream; Python's own warnings and other libraries' go through it too.
 
     Args:
         stream: Where lines go; None is nowhere.
-        level: debug, info, warning or error.
+        level: debug, info, warning or error; or a Threshold, which may change while the log is open.
         format: "auto" is console when the stream is a terminal, JSON lines otherwise.
         sink: Takes the lines in place of the stream, which then only tells the format.
+        on_lost: Told of lines as they are lost.
     """
     text = TextSink(stream)
     console = format == "console" or (format == "auto" and text.isatty())
@@ -58,11 +78,13 @@ def logging_to(
     note = structlog.wrap_logger(
         structlog.ReturnLogger(), processors=processors, wrapper_class=structlog.make_filtering_bound_logger("warning")
     )
-    lines = LogStream(sink or text, lost_line=lambda count: f"{note.warning('log_lines_lost', lines=count)}\n")
+    lines = LogStream(
+        sink or text, lost_line=lambda count: f"{note.warning('log_lines_lost', lines=count)}\n", on_lost=on_lost
+    )
     logger: Logger = structlog.wrap_logger(
         structlog.WriteLogger(cast(TextIO, lines)),  # it calls write and flush only
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[level if isinstance(level, Threshold) else Threshold(level), *processors],
+        wrapper_class=structlog.make_filtering_bound_logger("debug"),
     )
     others = _Others(logger)
     logging.captureWarnings(True)

@@ -103,12 +103,21 @@ class LogStream:
         sink: Where lines go.
         lost_line: Makes that line from the number of lines lost.
         capacity: Characters kept while the sink does not take them.
+        on_lost: Told of lines as they are lost, by the thread that loses them; returns at once.
     """
 
-    def __init__(self, sink: Sink, *, lost_line: Callable[[int], str], capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        lost_line: Callable[[int], str],
+        capacity: int = CAPACITY,
+        on_lost: Callable[[int], object] = lambda count: None,
+    ) -> None:
         self._sink = sink
         self._lost_line = lost_line
         self._capacity = capacity
+        self._on_lost = on_lost
         self._changed = threading.Condition()
         self._lines: deque[str | int] = deque()  # a number stands where so many lines are missing
         self._kept = 0
@@ -125,6 +134,7 @@ class LogStream:
             room = self._capacity // 2 if self._lost else self._capacity
             if self._closing or self._kept + len(text) > room:
                 self._lost += 1
+                self._on_lost(1)
             else:
                 if self._lost:
                     self._lines.append(self._lost)
@@ -181,3 +191,4 @@ class LogStream:
                 self._sink.write(line)
         except Exception:  # noqa: BLE001 - whatever a sink raises, the thread has to live for the lines after
             self._owed += bool(line)
+            self._on_lost(bool(line))

@@ -15,10 +15,10 @@ def forbid_core_dumps() -> None:
     On Linux other processes of the same user can then read neither its memory nor its environment; root can. On
     other Unixes core dumps have no size; Windows has no such switch.
     """
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return
+    import resource
+
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -127,8 +128,14 @@ def _check_way(path: Path, named: str) -> None:
 
 
 def _trusted() -> tuple[int, int]:
-    return (0, os.geteuid())
+    return (0, _euid())
 
 
 def _me() -> str:
-    return str(os.geteuid())
+    return str(_euid())
+
+
+def _euid() -> int:
+    if sys.platform == "win32":
+        return 0
+    return os.geteuid()

@@ -47,6 +47,8 @@ EXIT_HELP = (
     "3 configuration; 4 database; 5 API; 6 timed out waiting; 130 interrupted."
 )
 
+DEFAULT_SERVICE = "afilsql"
+ServiceName = Annotated[str, typer.Option("--name", help="Name of the service; another for each instance.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

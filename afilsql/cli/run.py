@@ -1,45 +1,44 @@
-"""Commands that keep running: worker, sandbox; and demo."""
+"""The command `worker`, and what runs one elsewhere."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
-from afilsql.cli.context import Exit, config_of, database_of, exit_code, outbox_of, settings_of
+from afilsql.cli.context import Exit, config_of, exit_code, outbox_of, settings_of
 from afilsql.errors import AfilsqlError, ConfigError, InvalidParameter
+from afilsql.service.signals import on_signals
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from afilsql.api.transports import Login
+    from afilsql.clients import Clients
     from afilsql.config import Settings
     from afilsql.delivery.alerter import Hook
     from afilsql.delivery.events import Event
-    from afilsql.delivery.limits import Rate
     from afilsql.delivery.worker import Until
-    from afilsql.logs import Logger
+    from afilsql.logs import Logger, Threshold
+    from afilsql.logstream import Sink
+    from afilsql.service.watchers import Watcher
+    from afilsql.watching.setup import Watching
 
 #: Seconds alerts that wait get when the worker ends.
 ALERTS_CLOSE_SECONDS = 5.0
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     app.command("worker")(worker)
-    app.command("demo")(demo)
-    app.command("sandbox")(sandbox)
 
 
 def worker(
@@ -49,34 +48,78 @@ def worker(
     concurrency: Annotated[int | None, typer.Option(min=1, max=256, help="Calls at a time.")] = None,
 ) -> None:
     """Deliver what is queued until stopped (SIGTERM, Ctrl+C)."""
+    if drain and once:
+        raise InvalidParameter("--drain and --once exclude each other: give one")
+    run_worker(ctx, until="drained" if drain else "once" if once else "stopped", concurrency=concurrency)
+
+
+def run_worker(
+    ctx: typer.Context,
+    *,
+    until: Until = "stopped",
+    concurrency: int | None = None,
+    control: Callable[[Callable[[], None], Callable[[], None]], None] = on_signals,
+    watchers: Sequence[Watcher] = (),
+    sink: Sink | None = None,
+) -> None:
+    """Run a worker until it ends.
+
+    Args:
+        ctx: Says where the settings are.
+        until: See `Worker.run`.
+        concurrency: In place of the setting.
+        control: Given what stops the worker and what has it read its settings anew; calls them when it is time.
+        watchers: Told how it does.
+        sink: Takes the log in place of standard error.
+
+    Raises:
+        AfilsqlError: The settings are wrong; nothing was logged.
+        typer.Exit: It failed; why has been logged.
+    """
     from afilsql import logs
     from afilsql.delivery.alerter import Alerter
     from afilsql.process import forbid_core_dumps
+    from afilsql.service.reload import require_account
+    from afilsql.watching.setup import Watching
 
-    if drain and once:
-        raise InvalidParameter("--drain and --once exclude each other: give one")
+    def load() -> Settings:
+        settings = settings_of(ctx)
+        return settings if concurrency is None else settings.model_copy(update={"concurrency": concurrency})
+
     forbid_core_dumps()
-    settings = settings_of(ctx)
-    if concurrency is not None:
-        settings = settings.model_copy(update={"concurrency": concurrency})
-    if not settings.configured:
-        raise ConfigError("no account has credentials: set AFILSQL_USER and AFILSQL_PASSWORD, or [accounts.NAME]")
+    settings = load()
+    require_account(settings)
     hooks = _alert_hooks(settings)
-    until: Until = "drained" if drain else "once" if once else "stopped"
     name = settings.worker_name or f"{socket.gethostname()}:{os.getpid()}"[:128]
-    with _logging(settings) as (logger, watch):
+    threshold = logs.Threshold(settings.log_level)
+    watching = Watching(settings, os.environ, worker=name)
+    with _logging(settings, threshold, sink, watching.lines_lost) as (logger, watch):
 
         def fail(hook: str, why: str, untold: int) -> None:
             logger.warning("alert_failed", hook=hook, why=why, failures_untold=untold)
 
-        alerter = Alerter(hooks, worker=name, on_failure=fail)
+        alerter = Alerter(watching.hooks(hooks), worker=name, on_failure=fail)
 
         def on_event(event: Event) -> None:
             watch(event)
             alerter.notice(event)
+            watching.watchers.notice(event)
 
         try:
-            _deliver(ctx, settings, name=name, until=until, logger=logger, on_event=on_event)
+            with watching.serving(lambda url: logger.info("watching", url=url)):
+                _deliver(
+                    ctx,
+                    settings,
+                    load,
+                    watching,
+                    name=name,
+                    until=until,
+                    control=control,
+                    watchers=watchers,
+                    threshold=threshold,
+                    logger=logger,
+                    on_event=on_event,
+                )
         except AfilsqlError as error:
             logger.error("worker_failed", error=type(error).__name__, detail=str(error))
             raise typer.Exit(exit_code(error)) from None
@@ -90,46 +133,68 @@ def worker(
 def _deliver(
     ctx: typer.Context,
     settings: Settings,
+    load: Callable[[], Settings],
+    watching: Watching,
     *,
     name: str,
     until: Until,
+    control: Callable[[Callable[[], None], Callable[[], None]], None],
+    watchers: Sequence[Watcher],
+    threshold: Threshold,
     logger: Logger,
     on_event: Callable[[Event], None],
 ) -> None:
     from afilsql.clients import Clients
-    from afilsql.delivery.caller import ReadBackSettings
-    from afilsql.delivery.limits import Breaker
     from afilsql.delivery.worker import Worker
-    from afilsql.outbox.records import Account
+    from afilsql.service.notify import Notifier, watchdog_seconds
+    from afilsql.service.reload import Reloader, terms_of
+    from afilsql.service.watchers import Manager, PulseFile, WatchedPulse
 
     def warn(text: str) -> None:
         logger.warning("database_connection", detail=text.removeprefix("warning: "))
 
-    with closing(Clients(settings, _logins(ctx, logger))) as clients, outbox_of(ctx, warn) as outbox:
+    def clients_for(settings: Settings) -> Clients:
+        clients = Clients(settings, _logins(ctx, logger))
         for account in settings.configured:
             clients(account)  # what cannot work is said now, not when the first message waits
             if caution := clients.caution(account):
                 logger.warning("transport", account=account, detail=caution)
+        return clients
+
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
+    manager = Manager(notifier, watchdog=watchdog_seconds(os.environ), grace_seconds=settings.grace_seconds)
+    file = [PulseFile(settings.pulse_file)] if settings.pulse_file else []
+    all_watchers: list[Watcher] = [manager, *file, *watchers]
+
+    def tell(event: Event) -> None:
+        on_event(event)
+        for watcher in all_watchers:
+            watcher.notice(event)
+
+    with closing(notifier), closing(clients_for(settings)) as clients, outbox_of(ctx, warn) as outbox:
+        terms = terms_of(settings, clients)
         made = Worker(
-            outbox,
-            clients,
+            watching.watchers.outbox(outbox),
             name=name,
-            concurrency=settings.concurrency,
             lease_seconds=settings.lease_seconds,
-            grace_seconds=settings.grace_seconds,
-            on_unknown=settings.on_unknown,
-            read_back=ReadBackSettings(
-                settings.read_back_after, settings.read_back_settle, ZoneInfo(settings.api_time_zone)
-            ),
-            share=settings.share,
-            rates=_rates(settings),
-            breaker=Breaker(settings.breaker_calls, settings.breaker_share),
-            accounts=[Account(a, settings.credentials(a).platforms or ()) for a in settings.configured],
-            on_event=on_event,
+            on_event=tell,
+            around=watching.watchers.deliver,
+            pulse=WatchedPulse([watching.pulse, *all_watchers]),
+            **{field.name: getattr(terms, field.name) for field in fields(terms)},
         )
-        _stop_on_signals(made.stop)
-        logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until)
-        totals = made.run(until=until)
+        reloader = Reloader(
+            settings,
+            load=load,
+            clients_for=clients_for,
+            adopt=made.adopt,
+            threshold=threshold,
+            manager=manager,
+            logger=logger,
+        )
+        with closing(reloader):
+            control(made.stop, reloader.ask)
+            logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until)
+            totals = made.run(until=until)
     logger.info("worker_ended", worker=name, **asdict(totals))
 
 
@@ -148,101 +213,17 @@ def _logins(ctx: typer.Context, logger: FilteringBoundLogger) -> Callable[[str],
     )
 
 
-def demo(
-    ctx: typer.Context,
-    url: Annotated[str | None, typer.Option(help="An empty database to run it in; none is an embedded one.")] = None,
-    folder: Annotated[Path | None, typer.Option(help="Where the embedded database goes; a new folder if none.")] = None,
-) -> None:
-    """Send messages of every kind through a simulated API and show what happened."""
-    from afilsql.demo import run
-    from afilsql.display import console
-
-    if url is not None:
-        database_of(ctx, given=url)
-    if not run(console(), url=url, folder=folder):
-        raise typer.Exit(Exit.FAILED)
-
-
-def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8088,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    latency: Annotated[float, typer.Option(min=0, help="Seconds an answer takes.")] = 0.0,
-    rate_limit: Annotated[
-        float | None, typer.Option("--rate-limit", min=0.01, help="Calls a second before 429.")
-    ] = None,
-    user: Annotated[str, typer.Option(help="User it accepts.")] = "demo",
-    password: Annotated[str, typer.Option(help="Password it accepts; not a real one.")] = "demo",  # noqa: S107
-    token_seconds: Annotated[
-        int, typer.Option("--token-seconds", min=1, max=86_400, help="Lifetime of a token of OAuth 2.0.")
-    ] = 3600,
-    delivered_after: Annotated[
-        float | None, typer.Option("--delivered-after", min=0, help="Seconds until a message sent is 'delivered'.")
-    ] = None,
-    read_after: Annotated[
-        float | None, typer.Option("--read-after", min=0, help="Seconds until a message sent is 'read'.")
-    ] = None,
-    auto_customer: Annotated[
-        str | None, typer.Option("--auto-customer", metavar="TEXT", help="What customers answer to each message.")
-    ] = None,
-    newest_first: Annotated[bool, typer.Option("--newest-first", help="Lists begin with the newest.")] = False,
-    mark_read: Annotated[bool, typer.Option("--mark-read", help="Unread messages are listed once.")] = False,
-) -> None:
-    """Run a simulated Afilnet API, to try things without credit.
-
-    Beside /api/http/ it has /api/basic/, and /api/json/ with tokens from /oauth/token, where the user is a client and
-    the password its secret. A customer writes when JSON of user, platform, platformid, destination and message is
-    posted to /customer.
-    """
-    from afilsql.sandbox import serve
-
-    def ready(url: str) -> None:
-        print(f"The sandbox listens at {url} for user '{user}'. Ctrl+C ends it.", flush=True)
-
-    serve(
-        port,
-        host,
-        ready=ready,
-        accounts={user: password},
-        clients={user: password},
-        token_seconds=token_seconds,
-        latency=latency,
-        rate_limit=rate_limit,
-        delivered_after=delivered_after,
-        read_after=read_after,
-        auto_customer=auto_customer,
-        newest_first=newest_first,
-        mark_read=mark_read,
-    )
-
-
-def _rates(settings: Settings) -> dict[str, Rate]:
-    """Return the limits of the accounts that have one."""
-    from afilsql.delivery.limits import Rate
-
-    accounts = {name: settings.credentials(name) for name in settings.configured}
-    return {name: Rate(given.rate, given.burst) for name, given in accounts.items() if given.rate is not None}
-
-
-def _stop_on_signals(stop: Callable[[], None]) -> None:
-    """Stop gently at the first SIGTERM, SIGINT or SIGHUP (unless `nohup` ignores it); a second SIGINT interrupts."""
-
-    def handle(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handle)
-
-
 @contextmanager
-def _logging(settings: Settings) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
+def _logging(
+    settings: Settings, threshold: Threshold, sink: Sink | None, on_lost: Callable[[int], None]
+) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
     """Yield the logger and what to do with an event: log it, and on a terminal keep a line with the counts below."""
     from afilsql import logs
 
-    open_log = partial(logs.logging_to, sys.stderr, level=settings.log_level, format=settings.log_format)
-    if sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
-        with open_log() as logger:
+    format = settings.log_format if sink is None else "json"
+    open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=format, on_lost=on_lost)
+    if sink is not None or sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
+        with open_log(sink=sink) as logger:
             yield logger, lambda event: logs.log_event(logger, event)
         return
     from afilsql.cli.live import LiveLine

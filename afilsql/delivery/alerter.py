@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -252,7 +253,7 @@ class Alerter:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a group, with the group."""
     with suppress(OSError):
-        if os.name == "posix":
+        if sys.platform != "win32":
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -78,6 +79,12 @@ class Caller:
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
+
+    def under(self, client_for: ClientFor, on_unknown: OnUnknown, read_back: ReadBackSettings) -> Caller:
+        """Return a caller that differs in these."""
+        other = copy(self)
+        other._client_for, other._on_unknown, other._read_back = client_for, on_unknown, read_back
+        return other
 
     def deliver(self, claim: Claim) -> Result | None:
         """Call the API for this claim and say what became of it; None when the lease was lost. Raises nothing."""

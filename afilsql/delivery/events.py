@@ -43,6 +43,11 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """The first exchange with the database succeeded: the worker works."""
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseLost:
     """The database stopped answering; the worker keeps its results and tries again."""
 
@@ -140,7 +145,8 @@ class Stopping:
 
 
 Event = (
-    Claimed
+    Ready
+    | Claimed
     | Delivered
     | ReadBack
     | DatabaseLost

@@ -10,6 +10,7 @@ from afilsql.delivery.events import Event
 from afilsql.delivery.leases import Leases
 from afilsql.delivery.limits import Limits
 from afilsql.delivery.policy import database_reason, one_line
+from afilsql.delivery.pulse import Pulse
 from afilsql.errors import DatabaseError, DatabaseUnavailable, SchemaOutOfDate
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Account, Exchanged, OnUnknown, Result, ResultKind
@@ -57,6 +58,7 @@ class Handover:
         accounts: Those the worker has, to be made known.
         on_event: Told what happens.
         monotonic: Seconds that never go back.
+        pulse: Beaten before each exchange, of which there may be many for one batch of results.
 
     Attributes:
         finished: Results not handed in yet.
@@ -75,6 +77,7 @@ class Handover:
         accounts: Sequence[Account] = (),
         on_event: Callable[[Event], None],
         monotonic: Callable[[], float],
+        pulse: Pulse,
     ) -> None:
         self.finished: list[Result] = []
         self.leases = Leases(every=lease_seconds / 3)
@@ -87,8 +90,13 @@ class Handover:
         self._accounts = accounts
         self._on_event = on_event
         self._monotonic = monotonic
+        self._pulse = pulse
         self._ever_exchanged = False
         self._outage_since: float | None = None
+
+    def change(self, on_unknown: OnUnknown, accounts: Sequence[Account]) -> None:
+        """Hand over otherwise from the next exchange on; the accounts are made known with it."""
+        self._on_unknown, self._accounts = on_unknown, accounts
 
     @property
     def in_outage(self) -> bool:
@@ -118,13 +126,16 @@ class Handover:
             else:
                 raise
             return None
-        self._ever_exchanged = True
+        if not self._ever_exchanged:
+            self._ever_exchanged = True
+            self._on_event(events.Ready())
         if self._outage_since is not None:
             self._on_event(events.DatabaseBack(self._monotonic() - self._outage_since))
             self._outage_since = None
         return answer
 
     def _exchange(self, results: Sequence[Result], take: int = 0) -> Exchanged:
+        self._pulse.beat()
         if self._accounts:
             self._outbox.announce(self._accounts)
             self._accounts = ()

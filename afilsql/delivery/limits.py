@@ -77,6 +77,10 @@ class Limits:
         self._flying: Counter[str] = Counter()
         self._seen: dict[str, _Seen] = {}
 
+    def change(self, share: int, rates: Mapping[str, Rate], breaker: Breaker) -> None:
+        """Limit otherwise from now on; what was counted stays."""
+        self.share, self._rates, self._breaker = share, rates, breaker
+
     def begin(self, account: str) -> None:
         """Count a call that begins."""
         self._flying[account] += 1

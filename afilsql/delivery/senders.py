@@ -6,8 +6,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Any
 
 from afilsql.outbox.records import Claim, Result
+
+Deliver = Callable[[Claim], Result | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class SenderPool:
     The threads are daemons so that a call which outlives the grace time cannot keep the process from ending.
 
     Args:
-        size: Number of threads; the owner never submits more claims than are free.
+        size: Number of threads, see `grow`; the owner never submits more claims than are free.
         deliver: Makes the call; raises nothing, and returns None when the lease was lost.
         may_begin: False once no further call should start.
         monotonic: Seconds that never go back.
@@ -43,19 +46,24 @@ class SenderPool:
         self,
         size: int,
         *,
-        deliver: Callable[[Claim], Result | None],
+        deliver: Deliver,
         may_begin: Callable[[], bool],
         monotonic: Callable[[], float],
-        inbox: SimpleQueue[Done | None],
+        inbox: SimpleQueue[Any],
     ) -> None:
         self._deliver = deliver
         self._may_begin = may_begin
         self._monotonic = monotonic
         self._inbox = inbox
         self._jobs: SimpleQueue[tuple[Claim, float] | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._send, name=f"sender-{n}", daemon=True) for n in range(size)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        self.grow(size)
+
+    def grow(self, size: int) -> None:
+        """Have at least so many threads; those that a smaller number makes needless just wait."""
+        for n in range(len(self._threads), size):
+            self._threads.append(threading.Thread(target=self._send, name=f"sender-{n}", daemon=True))
+            self._threads[n].start()
 
     def submit(self, claim: Claim, begin_by: float) -> None:
         """Have a free sender call this claim, unless the monotonic time `begin_by` has passed when it gets there."""

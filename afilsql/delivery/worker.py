@@ -20,8 +20,10 @@ from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.limits import Breaker, Limits, Rate
-from afilsql.delivery.senders import Done, SenderPool
-from afilsql.errors import DatabaseError
+from afilsql.delivery.pulse import Pulse
+from afilsql.delivery.senders import Deliver, Done, SenderPool
+from afilsql.delivery.terms import Terms
+from afilsql.delivery.tidying import Tidying
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Account, Claim, Exchanged, OnUnknown, Result
 
@@ -37,8 +39,6 @@ OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
 HEARTBEAT = 10.0
 #: Seconds until an account whose breaker opened is first tried; the outbox doubles it, up to 60.
 TRIPPED = 5.0
-#: Seconds between two purges of what the retention settings no longer keep, and between batches of one.
-TIDY, TIDY_AGAIN = 60.0, 1.0
 
 
 def utcnow() -> datetime:
@@ -66,6 +66,8 @@ class Worker:
         random: Returns numbers in [0, 1).
         on_event: Told what happens, in the thread that runs the worker.
         monotonic: Seconds that never go back.
+        around: Makes of what delivers a claim what the senders call in its place.
+        pulse: Beaten at each turn of the loop, and between the steps of one that take long.
     """
 
     def __init__(
@@ -87,6 +89,8 @@ class Worker:
         random: Callable[[], float] = _random.random,
         on_event: Callable[[Event], None] = events.ignore,
         monotonic: Callable[[], float] = time.monotonic,
+        around: Callable[[Deliver], Deliver] = lambda deliver: deliver,
+        pulse: Pulse | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
@@ -95,6 +99,8 @@ class Worker:
         self._random = random
         self._on_event = on_event
         self._monotonic = monotonic
+        self._around = around
+        self._pulse = pulse or Pulse(monotonic)
         self._caller = Caller(
             client_for,
             outbox.receive,
@@ -105,7 +111,6 @@ class Worker:
             random=random,
         )
         self._limits = Limits(share or concurrency, rates or {}, monotonic, breaker or Breaker())
-        self._outbox = outbox
         self._handover = Handover(
             outbox,
             name=name,
@@ -115,18 +120,23 @@ class Worker:
             accounts=accounts,
             on_event=on_event,
             monotonic=monotonic,
+            pulse=self._pulse,
         )
-        self._inbox: SimpleQueue[Done | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Done | Terms | None] = SimpleQueue()
         self._in_flight: set[tuple[int, int]] = set()
         self._stop_asked = False
         self._outage_delay = OUTAGE_FIRST
         self._idle_delay = IDLE_FIRST
-        self._tidy_at = monotonic() + TIDY
+        self._tidying = Tidying(outbox, monotonic)
 
     def stop(self) -> None:
         """Take no more rows, finish those in flight, return from `run`. Safe in a signal handler; may be repeated."""
         self._stop_asked = True
         self._inbox.put(None)
+
+    def adopt(self, terms: Terms) -> None:
+        """Work under other terms soon; calls in flight end as they began. Safe from any thread."""
+        self._inbox.put(terms)
 
     def run(self, *, until: Until = "stopped") -> Totals:
         """Deliver until stopped; "drained" also ends when nothing waits anywhere, "once" after one exchange's rows.
@@ -137,7 +147,7 @@ class Worker:
         """
         self._pool = SenderPool(
             self._concurrency,
-            deliver=self._caller.deliver,
+            deliver=self._around(lambda claim: self._caller.deliver(claim)),
             may_begin=lambda: not self._stop_asked,
             monotonic=self._monotonic,
             inbox=self._inbox,
@@ -156,13 +166,13 @@ class Worker:
 
     def _deliver(self, until: Until) -> None:
         while not self._stop_asked:
-            answer = self._exchange(self._concurrency - len(self._in_flight), patient=until == "stopped")
+            answer = self._exchange(max(0, self._concurrency - len(self._in_flight)), patient=until == "stopped")
             if answer is None:
                 self._sit_out()
             elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
                 return
             elif not self._stop_asked:
-                self._tidy()
+                self._tidying.do()
                 self._collect(self._pause(answer))
 
     def _finish(self) -> None:
@@ -235,6 +245,7 @@ class Worker:
         Args:
             early: Return once a few calls have ended, or a moment after the first.
         """
+        self._pulse.beat()
         end, ended = self._monotonic() + timeout, 0
         few = max(1, self._concurrency // 4)
         while True:
@@ -243,24 +254,23 @@ class Worker:
             try:
                 done = self._inbox.get(timeout=max(0.0, end - self._monotonic()))
             except Empty:
-                return
+                return None
             if done is None:
-                return
+                return None
+            if isinstance(done, Terms):
+                return self._use(done)
             self._settle(done)
             self._idle_delay = IDLE_FIRST
             ended += 1
             if early and ended == 1:
                 end = min(end, self._monotonic() + LINGER)
 
-    def _tidy(self) -> None:
-        """Purge a batch of old requests now and then, between exchanges."""
-        if self._monotonic() < self._tidy_at:
-            return
-        try:
-            more = self._outbox.apply_retention()
-        except DatabaseError:  # an outage is the exchange's to notice, and nothing is lost by purging later
-            more = False
-        self._tidy_at = self._monotonic() + (TIDY_AGAIN if more else TIDY)
+    def _use(self, terms: Terms) -> None:
+        self._pool.grow(terms.concurrency)
+        self._concurrency, self._grace_seconds = terms.concurrency, terms.grace_seconds
+        self._caller = self._caller.under(terms.client_for, terms.on_unknown, terms.read_back)
+        self._limits.change(terms.share or terms.concurrency, terms.rates, terms.breaker)
+        self._handover.change(terms.on_unknown, terms.accounts)
 
     def _sit_out(self, at_most: float = OUTAGE_LAST) -> None:
         """Wait before the database is tried again, however many calls end meanwhile."""

@@ -34,6 +34,7 @@ class Request:
         send_at: Not before this time (UTC); None is now.
         dedup_key: A second request with the same account and key is not written; the first's id is returned.
         max_attempts: Tries before the row is failed; None takes the database's setting (8).
+        traceparent: W3C trace context of the caller, which the worker's spans join.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Request:
     send_at: datetime | None = None
     dedup_key: str | None = None
     max_attempts: int | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,9 @@ class Claim:
         probe: The row tries an account that is closed.
         check: Set when the row is not to be called but to be looked for in its conversation.
         poll: A subscription asks; nobody waits for the answer.
+        created_at: When it was asked for, on the database's clock (UTC); None where that is not told.
+        wanted_at: When it was to be sent: then, or for a first try at its send_at.
+        traceparent: W3C trace context of who asked.
     """
 
     id: int
@@ -105,6 +110,9 @@ class Claim:
     probe: bool = False
     check: Check | None = None
     poll: bool = False
+    created_at: datetime | None = None
+    wanted_at: datetime | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ outbox = sa.Table(
     sa.Column("subscription_id", BigId),  # a poll: asked by a subscription, and gone once it is finished
     sa.Column("messageid", sa.Unicode(100)),  # what the API calls it, once it was recognized in its conversation
     sa.Column("delivery_status", sa.Unicode(50)),  # the API's word on it there
+    sa.Column("traceparent", sa.String(55)),  # W3C trace context of who asked
     sqlite_autoincrement=True,  # an id is never used again, as on SQL Server
 )
 

@@ -44,6 +44,7 @@ from afilsql.outbox.sqlite_conversation import conversation
 from afilsql.outbox.sqlite_enqueue import default_tries, insert, within
 from afilsql.outbox.sqlite_exchange import Exchange
 from afilsql.outbox.sqlite_known import announce, forget, known, refuse_unknown
+from afilsql.outbox.sqlite_operate import is_paused
 from afilsql.outbox.sqlite_receive import receive
 from afilsql.outbox.sqlite_retention import apply_retention
 from afilsql.outbox.sqlite_rows import claim_of, detail_of, item_of, list_rows, queue_status, stored
@@ -99,9 +100,9 @@ class SqliteOutbox:
     def _insert(self, requests: Sequence[Request], connection: CallersConnection | None) -> list[int]:
         if connection is None:
             with self._write() as cursor:
-                return insert(cursor.execute, requests, user=_user(), now=self._clock())
+                return insert(cursor.execute, requests, user=user_name(), now=self._clock())
         with translated(), within(connection_of(connection, "sqlite")) as run:
-            return insert(run, requests, user=_user(), now=self._clock())
+            return insert(run, requests, user=user_name(), now=self._clock())
 
     def exchange(
         self,
@@ -128,6 +129,8 @@ class SqliteOutbox:
                 if limit.tripped:
                     exchange.accounts.trip(limit.account)
             exchange.sweep(on_unknown)
+            paused = is_paused(cursor)
+            take = 0 if paused else take
             if take:
                 exchange.polls.settle()
                 exchange.polls.ask()
@@ -142,7 +145,7 @@ class SqliteOutbox:
                     except (TypeError, ValueError, AttributeError) as e:
                         exchange.refuse(row, f"the row was written by hand and cannot be read: {e}")
                 claims += [claim_of(r, (now, taking.known(r))) for r in checks]
-            waiting, due = exchange.outlook()
+            waiting, due = exchange.outlook(paused=paused)
         next_due = None if due is None else max(0.0, (due - now).total_seconds())
         return Exchanged(claims, lost, waiting, next_due, exchange.reopened)
 
@@ -166,7 +169,7 @@ class SqliteOutbox:
         unread_only: bool = False,
     ) -> int:
         validate_subscription(platform, platformid, destination, account=account, every_seconds=every_seconds)
-        key, user = (account, platform, platformid, destination or ""), _user()
+        key, user = (account, platform, platformid, destination or ""), user_name()
         with self._write() as cursor:
             refuse_unknown(cursor.execute, account, platform)
             now = self._clock()
@@ -243,7 +246,7 @@ class SqliteOutbox:
 
     def forget_account(self, account: str) -> bool:
         with self._write() as cursor:
-            return forget(cursor.execute, account, _user(), self._clock())
+            return forget(cursor.execute, account, user_name(), self._clock())
 
     def apply_retention(self) -> bool:
         with self._write() as cursor:
@@ -287,7 +290,7 @@ class SqliteOutbox:
             cursor.execute("COMMIT")
 
 
-def _user() -> str:
+def user_name() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):

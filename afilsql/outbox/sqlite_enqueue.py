@@ -37,7 +37,7 @@ def insert(run: Run, requests: Sequence[Request], *, user: str, now: datetime) -
         written = run(
             "INSERT INTO outbox (request_id, account, method, platform, platformid, destination, message, "
             "type, fileurl, thumburl, priority, status, turn, due_at, attempts, max_attempts, dedup_key, "
-            "conversation, created_at, created_by) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?)",
+            "conversation, created_at, created_by, traceparent) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,?,?,?,?,?,?)",
             (
                 uuid4().hex,
                 r.account,
@@ -52,6 +52,7 @@ def insert(run: Run, requests: Sequence[Request], *, user: str, now: datetime) -
                 conversation_key(r.account, r.parameters),
                 stored(now),
                 user,
+                r.traceparent,
             ),
         )
         ids.append(int(written.lastrowid))

@@ -243,13 +243,14 @@ class Exchange:
             [(c,) for c in dict.fromkeys(conversations)],
         )
 
-    def outlook(self) -> tuple[bool, datetime | None]:
-        """(something waits or is being sent, when something comes due)."""
+    def outlook(self, *, paused: bool = False) -> tuple[bool, datetime | None]:
+        """(something waits or is being sent, when something comes due); while all is paused, nothing waits."""
         waiting = self._cursor.execute(
             "SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR EXISTS (SELECT 1 FROM outbox o "
-            "WHERE (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1) "
+            "WHERE NOT :paused AND (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1) "
             "OR (o.status = 'uncertain' AND o.check_at IS NOT NULL)) "
-            f"AND {_NOT_HELD}) AS waiting"
+            f"AND {_NOT_HELD}) AS waiting",
+            {"paused": paused},
         ).fetchone()["waiting"]
         due = self._cursor.execute(
             "SELECT MIN(due_at) AS due FROM outbox WHERE status = 'scheduled' UNION ALL "

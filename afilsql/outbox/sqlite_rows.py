@@ -56,6 +56,9 @@ def claim_of(row: sqlite3.Row, look: tuple[datetime, list[sqlite3.Row]] | None =
         probe=bool(row["is_probe"]),
         check=check,
         poll=row["subscription_id"] is not None,
+        created_at=time_of(row["created_at"]),
+        wanted_at=time_of(row["due_at" if row["attempts"] == 1 else "created_at"]),
+        traceparent=row["traceparent"],
     )
 
 
@@ -114,16 +117,26 @@ def list_rows(cursor: sqlite3.Cursor, kind: str, limit: int, which: Which) -> li
 def queue_status(cursor: sqlite3.Cursor, now: datetime) -> QueueStatus:
     """Return the queue at a glance."""
     found = cursor.execute("SELECT status, COUNT(*) AS n, MIN(due_at) AS due FROM outbox GROUP BY status").fetchall()
-    held = cursor.execute(
-        "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
-        "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
-    ).fetchall()
-    workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC").fetchall()
     counts: dict[Status, int] = dict.fromkeys(STATUSES, 0) | {r["status"]: r["n"] for r in found}
     waiting = [time_of(r["due"]) for r in found if r["status"] in ("queued", "sending")]
     return QueueStatus(
         counts,
         max(0.0, (now - min(waiting)).total_seconds()) if waiting else None,
-        [(h["name"], h["held_reason"] or "") for h in held],
-        [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers],
+        queue_held(cursor),
+        queue_workers(cursor, now),
     )
+
+
+def queue_held(cursor: sqlite3.Cursor) -> list[tuple[str, str]]:
+    """Return (account, reason) of each that is held or whose breaker is open, by name."""
+    held = cursor.execute(
+        "SELECT name, CASE WHEN held_at IS NULL THEN 'BREAKER_OPEN: most calls failed' ELSE held_reason END "
+        "AS held_reason FROM account WHERE held_at IS NOT NULL OR tripped_at IS NOT NULL ORDER BY name"
+    )
+    return [(h["name"], h["held_reason"] or "") for h in held]
+
+
+def queue_workers(cursor: sqlite3.Cursor, now: datetime) -> list[tuple[str, float]]:
+    """Return (name, seconds since its last exchange) of each worker, newest first."""
+    workers = cursor.execute("SELECT * FROM worker ORDER BY seen_at DESC")
+    return [(w["name"], (now - time_of(w["seen_at"])).total_seconds()) for w in workers]

@@ -48,6 +48,8 @@ def request_fields(r: Request) -> dict[str, object]:
         body["dedup_key"] = r.dedup_key
     if r.max_attempts is not None:
         body["max_attempts"] = r.max_attempts
+    if r.traceparent is not None:
+        body["traceparent"] = r.traceparent
     return body
 
 
@@ -108,6 +110,9 @@ def claim_of(row: Any) -> Claim:
         lease_id=UUID(str(row.lease_id)),
         probe=bool(row.is_probe),
         poll=bool(row.is_poll),
+        created_at=utc(row.created_at),
+        wanted_at=utc(row.due_at if row.attempts == 1 else row.created_at),
+        traceparent=row.traceparent,
     )
 
 

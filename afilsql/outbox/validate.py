@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,9 @@ from afilsql.outbox.records import ON_UNKNOWN, Account, Request
 
 #: Of the known accounts a refusal names so many.
 _NAMED = 10
+
+#: W3C Trace Context, version 00: trace id and span id, neither of zeros only, and flags.
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def validate(request: Request, *, allow_private_urls: bool = False) -> Request:
@@ -35,6 +39,11 @@ def validate(request: Request, *, allow_private_urls: bool = False) -> Request:
         raise InvalidParameter(f"@max_attempts {request.max_attempts} is not between 1 and 100")
     if request.send_at is not None and request.send_at.tzinfo is None:
         raise InvalidParameter("@send_at has no time zone: give it one, for example +00:00")
+    if request.traceparent is not None and not _TRACEPARENT.fullmatch(request.traceparent):
+        raise InvalidParameter(
+            f"@traceparent '{request.traceparent[:80]}' is not a W3C trace context: write 00-<32>-<16>-<2> hexadecimal "
+            "digits in lower case, the first two not all zeros"
+        )
     return replace(request, parameters=parameters)
 
 

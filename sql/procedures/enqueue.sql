@@ -30,6 +30,7 @@ CREATE OR ALTER PROCEDURE afil.enqueue
     @send_at DATETIME2(3) = NULL,
     @dedup_key NVARCHAR(4000) = NULL,
     @wait_ms INT = NULL,
+    @traceparent NVARCHAR(4000) = NULL,
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
@@ -55,6 +56,8 @@ BEGIN
         @dedup_key,
         NULL
     );
+    IF @fault IS NULL AND @traceparent IS NOT NULL
+        SELECT @fault = fault FROM afil.traceparent_check(@traceparent);
     IF @fault IS NOT NULL
         THROW 51001, @fault, 1;
     IF @wait_ms NOT BETWEEN 1 AND 3600000
@@ -100,7 +103,8 @@ BEGIN
         dedup_key,
         conversation,
         created_at,
-        created_by
+        created_by,
+        traceparent
     )
     SELECT
         NEWID(),
@@ -122,7 +126,8 @@ BEGIN
         @dedup_key,
         @conversation,
         @now,
-        SUSER_SNAME()
+        SUSER_SNAME(),
+        @traceparent
     WHERE @dedup_key IS NULL
         OR NOT EXISTS (
             SELECT 1

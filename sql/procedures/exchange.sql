@@ -216,7 +216,10 @@ BEGIN
         o.max_attempts,
         o.lease_id,
         CASE WHEN EXISTS (SELECT 1 FROM afil.account AS a WHERE a.probe_id = o.id) THEN 1 ELSE 0 END AS is_probe,
-        CASE WHEN o.subscription_id IS NULL THEN 0 ELSE 1 END AS is_poll
+        CASE WHEN o.subscription_id IS NULL THEN 0 ELSE 1 END AS is_poll,
+        o.created_at,
+        o.due_at,
+        o.traceparent
     FROM afil.outbox AS o WITH (FORCESEEK)
     WHERE o.status = 'sending' AND o.lease_id = @lease
     ORDER BY o.priority, o.id;
@@ -245,6 +248,9 @@ BEGIN
             o.lease_id,
             CASE WHEN EXISTS (SELECT 1 FROM afil.account AS a WHERE a.probe_id = o.id) THEN 1 ELSE 0 END AS is_probe,
             0 AS is_poll,
+            o.created_at,
+            o.due_at,
+            o.traceparent,
             o.taken_at,
             o.unknown_since
         FROM afil.outbox AS o

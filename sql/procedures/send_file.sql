@@ -25,6 +25,7 @@ CREATE OR ALTER PROCEDURE afil.send_file
     @send_at DATETIME2(3) = NULL, /* UTC; not before this time */
     @dedup_key NVARCHAR(4000) = NULL, /* a second request with the same account and key is not written */
     @wait_ms INT = NULL, /* wait this long for the answer and return it; not inside a transaction */
+    @traceparent NVARCHAR(4000) = NULL, /* W3C trace context of the caller: the worker's spans join its trace */
     @id BIGINT = NULL OUTPUT
 AS
 BEGIN
@@ -44,6 +45,7 @@ BEGIN
         @send_at = @send_at,
         @dedup_key = @dedup_key,
         @wait_ms = @wait_ms,
+        @traceparent = @traceparent,
         @id = @id OUTPUT;
     RETURN @code;
 END;

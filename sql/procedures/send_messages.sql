@@ -40,6 +40,7 @@ BEGIN
         send_at DATETIME2(3) NULL,
         dedup_key NVARCHAR(4000) NULL,
         max_attempts INT NULL,
+        traceparent NVARCHAR(4000) NULL,
         conversation NVARCHAR(460) NULL,
         fault NVARCHAR(2000) NULL
     );
@@ -63,6 +64,7 @@ BEGIN
         send_at,
         dedup_key,
         max_attempts,
+        traceparent,
         conversation,
         fault
     )
@@ -82,6 +84,7 @@ BEGIN
         typed.send_at,
         dedup_key.text,
         typed.max_attempts,
+        v.traceparent,
         LEFT(c.conversation, 460),
         CASE
             WHEN v.priority IS NOT NULL AND typed.priority IS NULL THEN CONCAT(
@@ -99,7 +102,7 @@ BEGIN
                 LEFT(v.max_attempts, 80),
                 N''' is not between 1 and 100'
             )
-            ELSE c.fault
+            ELSE COALESCE(c.fault, trace.fault)
         END
     FROM OPENJSON(@messages) AS j
     CROSS APPLY OPENJSON(CASE WHEN j.type = 5 THEN j.value ELSE N'{}' END) WITH (
@@ -114,7 +117,8 @@ BEGIN
         priority NVARCHAR(MAX),
         send_at NVARCHAR(MAX),
         dedup_key NVARCHAR(MAX),
-        max_attempts NVARCHAR(MAX)
+        max_attempts NVARCHAR(MAX),
+        traceparent NVARCHAR(MAX)
     ) AS v
     /* A value of another type is refused by name; reading it as a number would end the caller's transaction. */
     CROSS APPLY (
@@ -123,6 +127,7 @@ BEGIN
             TRY_CONVERT(DATETIME2(3), v.send_at) AS send_at,
             TRY_CONVERT(INT, v.max_attempts) AS max_attempts
     ) AS typed
+    CROSS APPLY afil.traceparent_check(v.traceparent) AS trace
     CROSS APPLY afil.json_text(v.platformid) AS platformid
     CROSS APPLY afil.json_text(v.destination) AS destination
     CROSS APPLY afil.json_text(v.fileurl) AS fileurl
@@ -180,7 +185,8 @@ BEGIN
         dedup_key,
         conversation,
         created_at,
-        created_by
+        created_by,
+        traceparent
     )
     SELECT
         r.request_id,
@@ -202,7 +208,8 @@ BEGIN
         r.dedup_key,
         r.conversation,
         @now,
-        SUSER_SNAME()
+        SUSER_SNAME(),
+        r.traceparent
     FROM (
         SELECT *, ROW_NUMBER() OVER (PARTITION BY account, dedup_key ORDER BY n) AS place FROM @request
     ) AS r

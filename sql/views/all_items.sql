@@ -39,6 +39,7 @@ SELECT
     check_at,
     messageid,
     delivery_status,
+    traceparent,
     status AS sent_status,
     created_at AS send_request_date,
     created_by AS send_request_user,

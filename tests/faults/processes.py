@@ -16,10 +16,10 @@ WORKER = (sys.executable, "-m", "afilsql", "worker")
 
 
 class WorkerProcess(subprocess.Popen[bytes]):
-    """A worker; it logs to a file, for a pipe that nobody reads would fill up and stop it."""
+    """A worker without a terminal; it logs to a file, for a pipe that nobody reads would fill up and stop it."""
 
     def __init__(self, log: IO[bytes], environ: dict[str, str], command: Sequence[str] = (*WORKER, "--drain")) -> None:
-        super().__init__(command, env=environ, stdout=subprocess.DEVNULL, stderr=log)
+        super().__init__(command, env=environ, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True)
         self._log = log
 
     def said(self) -> str:

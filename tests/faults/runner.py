@@ -12,7 +12,6 @@ from contextlib import closing
 from datetime import datetime, timedelta
 
 from afilsql import logs
-from afilsql.cli.run import _stop_on_signals
 from afilsql.clients import Clients
 from afilsql.config import load_settings
 from afilsql.credentials import Logins
@@ -20,6 +19,7 @@ from afilsql.delivery.worker import Worker, utcnow
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.sqlite import SqliteOutbox
+from afilsql.service.signals import on_signals
 
 
 class JumpingClock:
@@ -63,7 +63,7 @@ def main() -> None:
             on_event=lambda event: logs.log_event(logger, event),
             clock=clock,
         )
-        _stop_on_signals(worker.stop)
+        on_signals(worker.stop, worker.stop)
         worker.run()
 
 

@@ -110,8 +110,8 @@ def test_a_pipe_that_is_read_again_gets_whole_lines_and_how_many_were_lost(datab
     lines = [json.loads(line) for line in got.decode().splitlines()]
     lost = [line["lines"] for line in lines if line["event"] == "log_lines_lost"]
     assert len(lost) >= 1
-    # Started, ended, and one line a request.
-    assert sum(lost) + len(lines) - len(lost) == 8002
+    # Started, ready, ended, and one line a request.
+    assert sum(lost) + len(lines) - len(lost) == 8003
     assert (lines[0]["event"], lines[-1]["event"]) == ("worker_started", "worker_ended")
 
 

@@ -29,7 +29,7 @@ LONG = "línea ñ 🙂 " * 1000  # beyond 8,000 bytes, where SQL Server and Babe
 NEW = {
     "outbox": {
         *("notification", "taken_at", "unknown_since", "check_at"),
-        *("subscription_id", "messageid", "delivery_status"),
+        *("subscription_id", "messageid", "delivery_status", "traceparent"),
     },
     "account": {c.name for c in schema.account.columns} - {"name", "held_at", "held_reason"},
     "chat": {"dated_at", "poll_at", "is_backlog"},
@@ -215,7 +215,7 @@ def test_nothing_is_lost_on_the_way_up_down_and_up_again_and_workers_run_on(url:
     }  # fmt: skip
 
     assert deploy.drift(url)
-    assert deploy.migrate(url)[0] == "migrated from revision 0001 to 0004"
+    assert deploy.migrate(url)[0] == "migrated from revision 0001 to 0005"
     assert contents(url) == before
     assert deploy.drift(url) == []
     assert not exists(url, "hold_account")

@@ -35,6 +35,7 @@ class FakeOutbox:
         self.most_leased = 0
         self.purges = 0
         self.known: list[Account] = []
+        self.limits: list[Limit] = []
         self.fail: Callable[[Sequence[Result]], None] = lambda results: None
         self.fail_after: Callable[[Sequence[Result]], None] = lambda results: None
         self.refuse: Callable[[Claim], bool] = lambda claim: False
@@ -85,6 +86,7 @@ class FakeOutbox:
             self.exchanges.append((len(results), take))
             self.renewed += renew
             self.on_unknown = on_unknown
+            self.limits = list(limits)
             lost = [r.id for r in results if r.id in self.lost_leases]
             for result in results:
                 claim = self.leased.pop(result.id, None)

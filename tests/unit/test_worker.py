@@ -14,6 +14,9 @@ import pytest
 from afilsql.api.client import AfilnetClient
 from afilsql.api.reply import Chat, Reply
 from afilsql.delivery import events
+from afilsql.delivery.caller import ReadBackSettings
+from afilsql.delivery.limits import Breaker, Rate
+from afilsql.delivery.terms import Terms
 from afilsql.delivery.worker import Totals, Worker
 from afilsql.errors import (
     ConfigError,
@@ -522,3 +525,79 @@ def test_a_purge_that_the_database_refuses_stops_no_delivery() -> None:
         wait_for(lambda: outbox.results)
         fast.worker.stop()
     assert [r.kind for r in outbox.results] == ["sent"]
+
+
+def terms(client: Client, **changed: Any) -> Terms:
+    given: dict[str, Any] = {
+        "client_for": lambda account: client,
+        "concurrency": 4,
+        "grace_seconds": 30.0,
+        "on_unknown": "reconcile",
+        "read_back": ReadBackSettings(),
+        "share": None,
+        "rates": {},
+        "breaker": Breaker(),
+        "accounts": (),
+    }
+    return Terms(**given | changed)
+
+
+def test_other_terms_count_for_what_is_taken_from_then_on() -> None:
+    go = threading.Event()
+    old, new, outbox = Client(after(go)), Client(), FakeOutbox(2)
+    watched = Watched(outbox, old, concurrency=2)
+    with watched.running():
+        wait_for(lambda: old.running == 2)
+        watched.worker.adopt(terms(new, concurrency=6, on_unknown="hold"))
+        for _ in range(6):
+            outbox.add()
+        wait_for(lambda: new.calls == 6 - 2 or new.calls == 6)
+        go.set()
+        wait_for(lambda: len(outbox.results) == 8)
+    assert (old.calls, new.calls) == (2, 6), "calls in flight ended as they began"
+    assert outbox.on_unknown == "hold"
+
+
+def test_fewer_calls_at_a_time_count_once_those_in_flight_have_ended() -> None:
+    go = threading.Event()
+    old, new, outbox = Client(after(go)), Client(taking(0.01)), FakeOutbox(4)
+    watched = Watched(outbox, old)
+    with watched.running():
+        wait_for(lambda: old.running == 4)
+        watched.worker.adopt(terms(new, concurrency=1))
+        for _ in range(5):
+            outbox.add()
+        go.set()
+        wait_for(lambda: len(outbox.results) == 9)
+    assert new.most == 1
+    assert all(take >= 0 for _, take in outbox.exchanges)
+
+
+def test_new_limits_and_a_new_grace_time_count() -> None:
+    hanging = threading.Event()
+    outbox, client = FakeOutbox(), Client(after(hanging))
+    watched = Watched(outbox, client, grace_seconds=60.0)
+    with watched.running() as ended:
+        wait_for(lambda: watched.told(events.Ready))
+        watched.worker.adopt(terms(client, rates={"default": Rate(7.0)}, grace_seconds=0.05))
+        wait_for(lambda: [limit.rate for limit in outbox.limits] == [7.0])
+        outbox.add()
+        wait_for(lambda: client.running == 1)
+        watched.worker.stop()
+        ended.result(timeout=3)
+        hanging.set()
+
+
+def test_the_first_exchange_that_succeeds_is_told_once() -> None:
+    outbox, tries = FakeOutbox(3), []
+
+    def away(results: Sequence[Result]) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise DatabaseUnavailable("no")
+
+    outbox.fail = away
+    watched = Watched(outbox)
+    with watched.running():
+        wait_for(lambda: len(outbox.results) == 3)
+    assert len(watched.told(events.Ready)) == 1

@@ -1,0 +1,1 @@
+"""A live view of the queue on a terminal."""

@@ -1,0 +1,1 @@
+"""How a worker is watched from outside: health, metrics, traces."""
