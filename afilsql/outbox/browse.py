@@ -115,7 +115,10 @@ class Minute:
 
 
 class Browser(Protocol):
-    """Every method is safe to call from any thread. Raises (all): DatabaseUnavailable, SchemaOutOfDate, DatabaseError."""
+    """Every method is safe to call from any thread.
+
+    Raises (all methods): DatabaseUnavailable, SchemaOutOfDate, DatabaseError.
+    """
 
     def overview(self) -> Overview:
         """The queue at a glance."""

@@ -26,7 +26,8 @@ GROUP BY account HAVING SUM(waiting) + SUM(scheduled) + SUM(sending) > 0 ORDER B
 """
 _CODES = """
 SELECT f.code, COUNT(*) AS items FROM (
-    SELECT TOP (?) COALESCE(error_code, N'') AS code FROM afil.failed_items WHERE completed_at > ? ORDER BY completed_at DESC
+    SELECT TOP (?) COALESCE(error_code, N'') AS code FROM afil.failed_items WHERE completed_at > ?
+    ORDER BY completed_at DESC
 ) AS f GROUP BY f.code ORDER BY 2 DESC, 1
 """
 _FINISHED = """
@@ -58,7 +59,7 @@ class SqlServerBrowser(SqlServerOutbox):
             aspects = cursor.execute("EXEC afil.help_status").fetchall()
         return Overview(
             paused=any(a.aspect == "pause" and not a.ok for a in aspects),
-            depths=[Depth(*d[:4], None if d[4] is None else max(0.0, float(d[4]))) for d in depths],
+            depths=[Depth(d[0], d[1], d[2], d[3], None if d[4] is None else max(0.0, float(d[4]))) for d in depths],
             uncertain=uncertain,
             held=[(h[0], h[1] or "") for h in held],
             workers=[(w[0], (now - w[1]).total_seconds()) for w in workers],

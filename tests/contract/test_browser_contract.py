@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -274,4 +275,4 @@ def test_a_search_that_takes_too_long_says_where_it_stopped_and_goes_on_from_the
     again = go_back(fetch, first=1, end=found.older, limit=50, at_once=False, monotonic=lambda: 0.0)
     assert again.searched and again.older is None
     assert asked[0][1] == 10_000_001 and asked[-1][0] == 1
-    assert all(before[0] == after[1] for before, after in zip(asked, asked[1:], strict=False)), "no id is left out"
+    assert all(before[0] == after[1] for before, after in pairwise(asked)), "no id is left out"
