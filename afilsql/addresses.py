@@ -1,6 +1,7 @@
-"""Web addresses in the settings: what each may look like. The errors are ValueErrors for the settings to name.
+"""Addresses in the settings, on the web and of files: what each may look like.
 
-`check_safe` is for addresses that get credentials, once it is known what else is allowed.
+The errors are ValueErrors, for the settings to name. `check_safe` is for addresses that get credentials, once it is
+known what else is allowed.
 """
 
 from __future__ import annotations
@@ -32,9 +33,19 @@ def of_wsdl(value: str | None) -> str | None:
     if parts.scheme in ("http", "https"):
         if not parts.hostname or "@" in parts.netloc:
             raise ValueError("it is not a web address without credentials: write https://host/path?wsdl, or a file")
-    elif not Path(value).exists():
-        raise ValueError("there is no such file")
+    else:
+        of_file(Path(value))
     return value
+
+
+def of_file(value: Path | None) -> Path | None:
+    """Return the path of a file. Raises ValueError when there is none, or cannot be one of this name."""
+    try:
+        if value is None or value.exists():
+            return value
+    except OSError:  # such as a name that is too long
+        pass
+    raise ValueError("there is no such file")
 
 
 def of_proxy(value: str | None) -> str | None:

@@ -99,9 +99,9 @@ class Settings(AccountFields):
     worker_name: str | None = Field(None, min_length=1, max_length=128)
     allow_http: bool = False
     allow_private_urls: bool = False
-    ca_bundle: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
+    ca_bundle: Annotated[Path | None, AfterValidator(addresses.of_file)] = None
+    client_cert: Annotated[Path | None, AfterValidator(addresses.of_file)] = None
+    client_key: Annotated[Path | None, AfterValidator(addresses.of_file)] = None
     proxy: Annotated[_SecretUrl | None, AfterValidator(addresses.of_proxy)] = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
@@ -116,13 +116,6 @@ class Settings(AccountFields):
             ZoneInfo(value)
         except (ValueError, OSError, KeyError):
             raise ValueError("there is no such time zone: write one as in Europe/Madrid") from None
-        return value
-
-    @field_validator("ca_bundle", "client_cert", "client_key")
-    @classmethod
-    def _exists(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.exists():
-            raise ValueError("there is no such file")
         return value
 
     @field_validator("log_level", mode="before")

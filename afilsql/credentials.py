@@ -41,9 +41,16 @@ Stamp = tuple[int, int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A login, and whether it came from the keyring, which tells nobody when it changes."""
+    """A login.
+
+    Attributes:
+        login: The login.
+        secrets: What it has to prove itself, which depends on the transport.
+        in_keyring: It came from the keyring, which tells nobody when it changes.
+    """
 
     login: Login
+    secrets: tuple[str, ...] = ("password",)
     in_keyring: bool = False
 
 
@@ -88,7 +95,8 @@ def find(settings: Settings, account: str, *, environ: Mapping[str, str], keyrin
             found[name] = value
         elif name == "password" or not given.needs_user:  # a client without a secret may use the grant password
             raise ConfigError(_nowhere(secret))
-    return Found(Login(given.user or "", client_id=given.client_id or "", **found), in_keyring)
+    login = Login(given.user or "", client_id=given.client_id or "", **found)
+    return Found(login, tuple(_needed(given, account)), in_keyring)
 
 
 def _in_settings_or_file(given: AccountSettings, secret: _Secret, environ: Mapping[str, str]) -> SecretStr | None:
@@ -231,6 +239,8 @@ class Logins:
         settings = self._load()
         stamps |= {path: _stamp(path) for path in _files(settings, account, self._environ)}
         found = find(settings, account, environ=self._environ, keyring=self._keyring)
+        if known.found is not None and known.found.secrets != found.secrets:
+            raise ConfigError(f"the account '{account}' has another transport or grant: restart the worker to use it")
         known.stamps = stamps
         known.pending = None
         known.files_at = self._monotonic() + FILES_EVERY

@@ -2,6 +2,7 @@
 
 AfilsqlError
 ├─ ConfigError                    a setting is missing or wrong
+│  └─ WsdlError                   … or the WSDL it names cannot be used
 ├─ DatabaseError                  the outbox database refused or cannot be reached
 │  ├─ DatabaseUnavailable         no connection, or one that broke: worth trying again
 │  ├─ SchemaOutOfDate             `afilsql migrate` has not been run for this version
@@ -33,6 +34,10 @@ class AfilsqlError(Exception):
 
 class ConfigError(AfilsqlError):
     """A setting is missing or wrong."""
+
+
+class WsdlError(ConfigError):
+    """The WSDL of the transport soap cannot be used."""
 
 
 class DatabaseError(AfilsqlError):
@@ -80,6 +85,7 @@ class ApiError(AfilsqlError):
         code: The API's error code, or one of ours (TIMEOUT, CONNECT, …), None when there is none.
         retry_after: Seconds the server asked us to wait, None when it did not say.
         body: The first kilobyte of the answer as text, empty when there was none.
+        reason: Why no connection came about, where it is known: a value of connections.Reason.
     """
 
     def __init__(
@@ -90,8 +96,10 @@ class ApiError(AfilsqlError):
         code: str | None = None,
         retry_after: float | None = None,
         body: str = "",
+        reason: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.reason = reason
         self.status = status
         self.code = code
         self.retry_after = retry_after

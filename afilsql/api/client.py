@@ -125,6 +125,7 @@ class AfilnetClient:
             Refused: The API refused the request.
             CredentialsRefused: The API refused the account.
             DeliveryUnknown: The request left and no usable answer came back.
+            WsdlError: The WSDL of the transport soap cannot be used; nothing was sent.
         """
         given = check(method, parameters, allow_private_urls=self._allow_private_urls)
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
@@ -34,15 +34,51 @@ _LINE_LIMIT = 65_537
 _KEEP_ALIVE = re.compile(r"timeout *= *([0-9]{1,9})")
 
 
+#: Why no connection came about.
+Reason = Literal[
+    "name",  # the host's name has no address
+    "refused",
+    "unreachable",
+    "time-out",
+    "proxy",  # it cannot be reached
+    "proxy-login",
+    "proxy-refused",
+    "certificate-expired",  # or not valid yet
+    "certificate-name",
+    "certificate-untrusted",
+    "tls-version",
+    "no-tls",
+    "tls",  # anything else about it
+]
+
+_CERTIFICATE: dict[int, Reason] = {
+    9: "certificate-expired",  # X509_V_ERR_CERT_NOT_YET_VALID
+    10: "certificate-expired",  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: "certificate-name",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "certificate-name",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
+#: What OpenSSL says to a server that speaks older versions, and to one that speaks no TLS.
+_HANDSHAKE: dict[str, Reason] = {
+    "TLSV1_ALERT_PROTOCOL_VERSION": "tls-version",
+    "UNSUPPORTED_PROTOCOL": "tls-version",
+    "WRONG_SSL_VERSION": "tls-version",
+    "WRONG_VERSION_NUMBER": "no-tls",
+    "RECORD_LAYER_FAILURE": "no-tls",
+    "PACKET_LENGTH_TOO_LONG": "no-tls",
+    "HTTP_REQUEST": "no-tls",
+}
+
+
 class ConnectError(Exception):
     """No connection came about, so nothing of the request left this machine.
 
     Not an OSError nor an error of requests or urllib3, so that it passes both untouched.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, code: str, text: str, reason: Reason | None = None) -> None:
+        super().__init__(text)
         self.code = code
+        self.reason = reason
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -155,8 +191,9 @@ class Connection(HTTPConnection):
         """
         try:
             super().connect()
-        except ConnectError:
+        except ConnectError as error:
             self.close()
+            error.reason = "proxy" if self.proxy else error.reason
             raise
         except Exception as error:  # noqa: BLE001 - see Raises
             self.close()
@@ -172,9 +209,11 @@ class Connection(HTTPConnection):
         try:
             addresses = self._resolve(self._dns_host, self.port, timeout)
         except TimeoutError:
-            raise ConnectError("CONNECT_TIMEOUT", "host name not resolved within the connect time-out") from None
+            raise ConnectError(
+                "CONNECT_TIMEOUT", "host name not resolved within the connect time-out", "name"
+            ) from None
         except (OSError, UnicodeError):
-            raise ConnectError("CONNECT", "the host name cannot be resolved") from None
+            raise ConnectError("CONNECT", "the host name cannot be resolved", "name") from None
         failure: OSError = OSError("the host name has no address")
         for number, address in enumerate(addresses):
             share = left()
@@ -212,14 +251,25 @@ class TlsConnection(Connection, HTTPSConnection):
 
 def _connect_failed(error: Exception, through: str) -> ConnectError:
     if isinstance(error, (ssl.SSLError, ssl.CertificateError, SSLError)):
-        return ConnectError("TLS", f"the TLS handshake failed{through} ({innermost(error)})")
+        return ConnectError("TLS", f"the TLS handshake failed{through} ({innermost(error)})", _tls_reason(error))
     if isinstance(error, (TimeoutError, ConnectTimeoutError)) and not isinstance(error, NewConnectionError):
-        return ConnectError("CONNECT_TIMEOUT", f"no connection within the connect time-out{through}")
+        reason: Reason = "proxy" if through else "time-out"
+        return ConnectError("CONNECT_TIMEOUT", f"no connection within the connect time-out{through}", reason)
     refused = re.match(r"Tunnel connection failed: (\d{3})", str(error))
     if refused is not None:
-        what = "wants another login" if refused[1] == "407" else "refused"
-        return ConnectError(f"PROXY_{refused[1]}", f"no connection{through}, which {what} (HTTP {refused[1]})")
-    return ConnectError("CONNECT", f"no connection{through} ({innermost(error)})")
+        login = refused[1] == "407"
+        text = f"no connection{through}, which {'wants another login' if login else 'refused'} (HTTP {refused[1]})"
+        return ConnectError(f"PROXY_{refused[1]}", text, "proxy-login" if login else "proxy-refused")
+    bottom = _bottom(error)
+    reason = "proxy" if through else "refused" if isinstance(bottom, ConnectionRefusedError) else "unreachable"
+    return ConnectError("CONNECT", f"no connection{through} ({innermost(error)})", reason)
+
+
+def _tls_reason(error: Exception) -> Reason:
+    bottom = _bottom(error)
+    if isinstance(bottom, ssl.SSLCertVerificationError):
+        return _CERTIFICATE.get(bottom.verify_code, "certificate-untrusted")
+    return _HANDSHAKE.get(getattr(bottom, "reason", None) or "", "tls")
 
 
 def _place(url: Any) -> str:
@@ -229,8 +279,13 @@ def _place(url: Any) -> str:
 
 def innermost(error: BaseException) -> str:
     """Return in a few words what went wrong at the bottom of an error."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    error = _bottom(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+def _bottom(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

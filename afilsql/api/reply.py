@@ -73,6 +73,21 @@ class Reply:
     rows: tuple[Row, ...]
     text: str
 
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The rows of getchatchannels; of other methods none."""
+        return tuple(row for row in self.rows if isinstance(row, Channel))
+
+    @property
+    def chats(self) -> tuple[Chat, ...]:
+        """The rows of getchats; of other methods none."""
+        return tuple(row for row in self.rows if isinstance(row, Chat))
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The rows of getmessages and getunreadmessages; of other methods none."""
+        return tuple(row for row in self.rows if isinstance(row, Message))
+
     def dicts(self) -> list[dict[str, Any]]:
         """Return the rows as dicts with the API's field names, `issent` already `sent`."""
         return [asdict(row) for row in self.rows]

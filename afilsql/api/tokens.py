@@ -127,7 +127,7 @@ class Tokens:
         try:
             answer = self._send(token_call(self._grant, self._login, refresh))
         except NotSent as error:
-            raise NotSent(f"no token: {error} to the API", code=f"TOKEN_{error.code}") from None
+            raise NotSent(f"no token: {error} to the API", code=f"TOKEN_{error.code}", reason=error.reason) from None
         except ApiError as error:
             raise NotSent(
                 f"no token: the token endpoint gave no answer ({error.code}); nothing was sent to the API",

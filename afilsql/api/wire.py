@@ -72,9 +72,11 @@ class Wire:
             ) as response:
                 return self._read(response, limit, until_understood)
         except ConnectError as error:
-            failure = NotSent(f"{host(call)}: {error}; nothing was sent", code=error.code)
+            failure = NotSent(f"{host(call)}: {error}; nothing was sent", code=error.code, reason=error.reason)
         except requests.ConnectTimeout:
-            failure = NotSent(f"{host(call)}: no connection within the connect time-out", code="CONNECT_TIMEOUT")
+            failure = NotSent(
+                f"{host(call)}: no connection within the connect time-out", code="CONNECT_TIMEOUT", reason="time-out"
+            )
         except (InvalidURL, InvalidSchema) as error:  # raised before connecting; a proxy's URL can be meant too
             failure = NotSent(
                 f"{host(call)}: its URL or the proxy's cannot be used ({type(error).__name__}): correct "

@@ -19,6 +19,10 @@ _NOT_XML = "it is not XML"
 _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+class _Refused(ValueError):
+    """The document is XML and must not be parsed."""
+
+
 def parse(document: bytes) -> etree._Element:
     """Return the root of a document.
 
@@ -32,7 +36,7 @@ def parse(document: bytes) -> etree._Element:
     )
     try:
         root = etree.fromstring(document, parser)
-    except (etree.XMLSyntaxError, ValueError):
+    except (etree.XMLSyntaxError, LookupError, ValueError):
         root = None
     if root is None:
         raise ValueError(_NOT_XML)
@@ -53,12 +57,12 @@ def check(document: bytes) -> None:
         nonlocal elements
         elements += 1
         if elements > MAX_ELEMENTS:
-            raise ValueError(f"it has more than {MAX_ELEMENTS:,} elements")
+            raise _Refused(f"it has more than {MAX_ELEMENTS:,} elements")
         if len(attributes) > 2 * MAX_ATTRIBUTES:
-            raise ValueError(f"an element has more than {MAX_ATTRIBUTES} attributes")
+            raise _Refused(f"an element has more than {MAX_ATTRIBUTES} attributes")
 
     def doctype(*_of_it: object) -> None:
-        raise ValueError("it has a document type")
+        raise _Refused("it has a document type")
 
     parser = expat.ParserCreate()
     parser.ordered_attributes = True
@@ -66,7 +70,9 @@ def check(document: bytes) -> None:
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(document, True)
-    except expat.ExpatError:
+    except _Refused:
+        raise
+    except (expat.ExpatError, LookupError, ValueError):  # the latter two of encodings it does not know
         pass
     else:
         return

@@ -101,7 +101,7 @@ class Caller:
             zone = self._read_back.zone
             rows = outcome.dicts()
             if kind != "channels":
-                rows = [row | {"dated_at": time_of(row["datetime"], zone)} for row in rows]
+                rows = [_placed(row, claim) | {"dated_at": time_of(row["datetime"], zone)} for row in rows]
             return result if self._receive(claim, kind, rows) else None
         except Exception as error:  # noqa: BLE001 - a trigger of others may raise anything
             decision = policy.after_refusal(claim.attempt, claim.max_attempts, self._random)
@@ -178,7 +178,7 @@ class Caller:
             error_code=code,
             detail=detail,
             body=_body(outcome) if called else None,
-            retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
+            retry_in=decision.after if isinstance(decision, policy.Retry) else policy.rest(outcome),
             look_in=decision.look_in if isinstance(decision, policy.Uncertain) else None,
             unknown=called and _is_send(claim) and policy.is_unknown(outcome),
             healthy=policy.is_healthy(outcome),
@@ -193,6 +193,11 @@ class Caller:
             raise NotSent(
                 f"no client for the account '{account}': unexpected {type(error).__name__}", code="INTERNAL"
             ) from error
+
+
+def _placed(row: dict[str, Any], claim: Claim) -> dict[str, Any]:
+    """Return a row of an answer with what it leaves out of its place taken from the question."""
+    return row | {p: row[p] or claim.parameters.get(p) for p in ("platform", "platformid", "destination")}
 
 
 def _is_send(claim: Claim) -> bool:

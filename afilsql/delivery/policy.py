@@ -190,6 +190,13 @@ def wait(attempt: int, retry_after: float | None, random: Callable[[], float]) -
     return max(hint, delay(attempt, random))
 
 
+def rest(outcome: Reply | Exception) -> float:
+    """Return the seconds that the server wants the account to rest after too many requests; 0 of anything else."""
+    if not isinstance(outcome, ApiError) or outcome.status != 429:
+        return 0.0
+    return min(max(outcome.retry_after or 0.0, 0.0), RETRY_AFTER_MAX_SECONDS)
+
+
 def delay(attempt: int, random: Callable[[], float]) -> float:
     """Return a backoff in seconds with full jitter: anything from 0 up to the try's ceiling."""
     return random() * ceiling(attempt)

@@ -138,7 +138,8 @@ class Result:
         error_code: The API's code or ours, None for success.
         detail: One line for a person, without credentials.
         body: The answer as text, None when there was none.
-        retry_in: For `retry`: seconds from now on the database's clock until the next try.
+        retry_in: For `retry`: seconds from now on the database's clock until the next try. After HTTP 429, whatever
+            becomes of the row: how long the account rests.
         look_in: For `uncertain`: seconds until its conversation is read back; None leaves it to a person.
         unknown: Nobody can say whether this try took effect.
         healthy: Whether the API and the account work, as far as this call shows; None when it shows nothing.

@@ -50,7 +50,7 @@ from afilsql.outbox.sqlite_retention import apply_retention
 from afilsql.outbox.sqlite_rows import claim_of, detail_of, item_of, list_rows, queue_status, stored
 from afilsql.outbox.sqlite_subscription import subscribe, subscriptions, unsubscribe
 from afilsql.outbox.sqlite_take import Take
-from afilsql.outbox.validate import validate, validate_all, validate_exchange, validate_subscription
+from afilsql.outbox.validate import unnumbered, validate, validate_all, validate_exchange, validate_subscription
 
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
@@ -84,14 +84,14 @@ class SqliteOutbox:
         self._engine = create_engine(url)
         self._clock = clock
         self._monotonic = monotonic
-        self._writing = (
-            threading.Lock()
-        )  # in line here, threads need not ask the file again and again whether it is free
+        self._writing = threading.Lock()  # in line here, threads do not ask the file again and again
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
 
     def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
-        return self._insert([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
+        checked = validate(request, allow_private_urls=self._allow_private_urls)
+        with unnumbered():
+            return self._insert([checked], connection)[0]
 
     def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)

@@ -121,7 +121,8 @@ class Polls:
                 ),
             )
         if failures == 1:
-            what = f"{poll['account']}: subscription {poll['subscription']} to {poll['platform']} {poll['platformid']}"
+            place = (poll[c] for c in ("account", "platform", "platformid", "destination"))
+            what = " ".join(part for part in place if part)
             self._cursor.execute(
                 "INSERT INTO event_log (logged_at, event, detail) VALUES (?, 'poll_failed', ?)",
                 (self._now, f"{what}: {poll['error_code']}"[:1000]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from afilsql.api.methods import ListKind
@@ -27,6 +27,9 @@ _CHAT = ("platform", "platformid", "destination")
 _CHAT_SAYS = ("message", "messageid", "sent", "status", "datetime")
 _MESSAGE_SAYS = ("destination", "message", "sent", "status", "datetime")
 
+#: A chat whose latest message is not listed yet is asked for again after AGAIN, until it has said nothing for LATELY.
+AGAIN, LATELY = timedelta(seconds=15), timedelta(minutes=10)
+
 Row = dict[str, Any]
 
 
@@ -35,7 +38,7 @@ def receive(
 ) -> bool:
     """Keep the rows on an open write transaction; return False, and keep nothing, when the lease was lost."""
     asked = cursor.execute(
-        "SELECT o.subscription_id, s.destination, s.first_at FROM outbox o "
+        "SELECT o.subscription_id, s.destination, s.first_at, s.unread_only FROM outbox o "
         "LEFT JOIN subscription s ON s.id = o.subscription_id "
         "WHERE o.id = ? AND o.status = 'sending' AND o.lease_id = ? AND o.attempts = ?",
         (claim.id, claim.lease_id.hex, claim.attempt),
@@ -52,6 +55,8 @@ def receive(
         asked_for = {p: claim.parameters.get(p, "") for p in _CHAT} | {"account": claim.account}
         _no_backlog(cursor, [*listed, asked_for])
         recognize(cursor, claim.account, claim.parameters)
+        if asked["destination"] == "" and not asked["unread_only"]:
+            _ask_again(cursor, asked_for, now)
     return True
 
 
@@ -190,6 +195,17 @@ def _no_backlog(cursor: sqlite3.Cursor, rows: Sequence[Row]) -> None:
         "UPDATE chat SET is_backlog = 0 WHERE account = ? AND platform = ? AND platformid = ? AND destination = ? "
         "AND is_backlog IS NOT 0",
         {(r["account"], *(r[c] for c in _CHAT)) for r in rows},
+    )
+
+
+def _ask_again(cursor: sqlite3.Cursor, chat: Row, now: datetime) -> None:
+    """Have a chat asked for once more whose latest message the API lists of its channel, but not of itself yet."""
+    cursor.execute(
+        "UPDATE chat SET poll_at = :later WHERE account = :account AND platform = :platform "
+        "AND platformid = :platformid AND destination = :destination AND poll_at IS NULL AND updated_at > :lately "
+        "AND messageid IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chat_message m WHERE m.account = chat.account "
+        "AND m.platform = chat.platform AND m.platformid = chat.platformid AND m.messageid = chat.messageid)",
+        chat | {"later": stored(now + AGAIN), "lately": stored(now - LATELY)},
     )
 
 

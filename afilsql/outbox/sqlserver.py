@@ -42,6 +42,7 @@ from afilsql.outbox.sqlserver_rows import (
     check_of,
     claim_of,
     entry_of,
+    first_row,
     item_of,
     json_of,
     limit_fields,
@@ -52,7 +53,7 @@ from afilsql.outbox.sqlserver_rows import (
     subscription_of,
     utc,
 )
-from afilsql.outbox.validate import validate, validate_all
+from afilsql.outbox.validate import unnumbered, validate, validate_all
 
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
@@ -63,8 +64,6 @@ _SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
 )
 _ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
 _LISTS = {"channels": "chat_channels", "chats": "chats", "messages": "chat_messages"}
-
-
 #: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
 RECEIVING = 4
 
@@ -84,7 +83,9 @@ class SqlServerOutbox:
         self._unanswered: list[UUID] = []  # leases of exchanges whose answer was lost: their rows were never called
 
     def enqueue(self, request: Request, *, connection: CallersConnection | None = None) -> int:
-        return self._send([validate(request, allow_private_urls=self._allow_private_urls)], connection)[0]
+        checked = validate(request, allow_private_urls=self._allow_private_urls)
+        with unnumbered():
+            return self._send([checked], connection)[0]
 
     def enqueue_many(self, requests: Sequence[Request], *, connection: CallersConnection | None = None) -> list[int]:
         checked = validate_all(tuple(requests), allow_private_urls=self._allow_private_urls)
@@ -134,7 +135,7 @@ class SqlServerOutbox:
                     json_of([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
                 ),
             )
-            summary = cursor.fetchone()
+            summary = first_row(cursor)
             sets: list[list[Any]] = []
             while cursor.nextset():  # an error after the first result set surfaces only here
                 sets.append(cursor.fetchall())
@@ -275,7 +276,7 @@ class SqlServerOutbox:
     def _row(self, sql: str, *values: object) -> Any:
         """The first row of the first result set; an error after it surfaces only at nextset."""
         with self._cursor() as cursor:
-            row = cursor.execute(sql, values).fetchone()
+            row = first_row(cursor.execute(sql, values))
             while cursor.nextset():
                 pass
             return row

@@ -187,6 +187,13 @@ def status_of(
     )
 
 
+def first_row(cursor: Any) -> Any:
+    """The first row of the first result set, whatever counts of rows come before; an error among them surfaces here."""
+    while cursor.description is None and cursor.nextset():
+        pass
+    return cursor.fetchone()
+
+
 def utc(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from afilsql.api import methods
@@ -50,6 +51,15 @@ def validate_all(requests: list[Request] | tuple[Request, ...], *, allow_private
         except InvalidParameter as e:
             raise InvalidParameter(f"request {n}: {e}", code=e.code) from None
     return checked
+
+
+@contextmanager
+def unnumbered() -> Iterator[None]:
+    """Take the number from the refusal of a request that was written alone."""
+    try:
+        yield
+    except InvalidParameter as e:
+        raise InvalidParameter(str(e).removeprefix("request 1: "), code=e.code) from None
 
 
 def account_fault(known: Sequence[Account], account: str, platform: str | None) -> str | None:

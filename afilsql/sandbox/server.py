@@ -53,8 +53,13 @@ class SandboxServer:
         return self.base_url + "/api/http/"
 
     def url_of(self, transport: str) -> str:
-        """The simulated API's address for a transport: post, get, basic or json."""
+        """The simulated API's address for a transport: post, get, basic, json or soap."""
         return f"{self.base_url}/api/{'http' if transport in ('post', 'get') else transport}/"
+
+    @property
+    def wsdl(self) -> str:
+        """Address of the WSDL."""
+        return self.url_of("soap") + "?wsdl"
 
     @property
     def token_url(self) -> str:

@@ -1,8 +1,7 @@
 """The simulated API over SOAP 1.1: its WSDL, calls read from envelopes, answers written as envelopes.
 
-Document/literal: an operation's element holds class, method, user, password and the method's parameters; class and
-method are optional, as the operation's name says both. An answer holds {status, result {list {item …}}, error}. What no
-operation can answer is a fault. Needs the extra `soap`.
+Document/literal: an operation's element holds class, method, user, password and the method's parameters; an answer's
+holds {status, result {list {item …}}, error}. What no operation can answer is a fault. Needs the extra `soap`.
 """
 
 from __future__ import annotations
@@ -39,18 +38,17 @@ async def respond(request: Request, call: Callable[[Mapping[str, str]], Response
             return PlainTextResponse("POST an envelope; the WSDL is at ?wsdl", 405, {"Allow": "POST"})
         return _xml(wsdl(str(request.url.replace(query=""))))
     try:
-        parameters = parameters_of(await request.body())
+        operation, parameters = read(await request.body())
     except ValueError as wrong:
         return _xml(fault("Client", f"the body cannot be read: {wrong}"), 500)
+    if operation not in METHODS or parameters.get("method", operation) not in ("", operation):
+        return _xml(fault("Client", "INCORRECT_METHOD"), 500)
     said = call(parameters)
     if said.status_code == 500:
         return _xml(fault("Server", bytes(said.body).decode()), 500)
     if said.status_code != 200 or not said.body or said.media_type != "application/json":
         return said
-    values = json.loads(bytes(said.body))
-    if parameters["method"] not in METHODS:
-        return _xml(fault("Client", values["error"]), 500)
-    return _xml(answer(parameters["method"], values))
+    return _xml(answer(operation, json.loads(bytes(said.body))))
 
 
 def _xml(body: bytes, status: int = 200) -> Response:
@@ -80,9 +78,8 @@ def wsdl(address: str) -> bytes:
 
 
 def _elements(method: Method) -> str:
-    optional = ("class", "method", *method.optional)
     asked = ("class", "method", "user", "password", *method.parameters)
-    parts = "".join(_element(name, optional=name in optional) for name in asked)
+    parts = "".join(_element(name, optional=name in method.optional) for name in asked)
     lines = ""
     if method.returns is not None:
         row = "".join(_element(name, optional=True) for name in _row_fields(method))
@@ -131,8 +128,8 @@ def _binding(method: Method) -> str:
     )
 
 
-def parameters_of(envelope: bytes) -> dict[str, str]:
-    """Return the parameters a call's envelope carries, class and method among them.
+def read(envelope: bytes) -> tuple[str, dict[str, str]]:
+    """Return the operation an envelope calls, and its parts, class and method among them.
 
     Raises:
         ValueError: It is no envelope with an operation in it.
@@ -141,8 +138,7 @@ def parameters_of(envelope: bytes) -> dict[str, str]:
     body = root.find(f"{{{ENVELOPE}}}Body")
     if root.tag != f"{{{ENVELOPE}}}Envelope" or body is None or len(body) != 1:
         raise ValueError("it is no SOAP envelope with one operation")
-    said = {xmltext.name(part): part.text or "" for part in body[0]}
-    return {"class": "chat", "method": xmltext.name(body[0]), **said}
+    return xmltext.name(body[0]), {xmltext.name(part): part.text or "" for part in body[0]}
 
 
 def answer(method: str, said: Mapping[str, Any]) -> bytes:

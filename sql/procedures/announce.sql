@@ -8,7 +8,7 @@ afil.forget_account.
 EXEC afil.announce @accounts = N'[{"name": "default"}, {"name": "example", "platforms": "whatsapp,telegram"}]';
 
 Returns  0
-Errors   51001 not a JSON array, or a name or its platforms are missing or too long; 51010 another session holds the queue
+Errors   51001 not a JSON array, or a name or its platforms are missing or too long; 51010 another session is at the same
 Grants   afil_worker
 */
 CREATE OR ALTER PROCEDURE afil.announce
@@ -43,7 +43,7 @@ BEGIN
 
     BEGIN TRY
         BEGIN TRANSACTION;
-        EXEC afil.lock_line;
+        EXEC afil.lock_name @name = N'account';
         UPDATE a
         SET name = k.name, announced_at = SYSUTCDATETIME(), platforms = k.platforms
         FROM afil.account AS a

@@ -105,7 +105,7 @@ BEGIN
 
         IF EXISTS (SELECT 1 FROM afil.setting WHERE name = 'paused' AND value = N'1')
             SET @paused = 1;
-        IF @paused = 0 AND @take > 0
+        IF @paused = 0 AND @take > 0 AND EXISTS (SELECT 1 FROM afil.subscription)
             EXEC afil.exchange_poll @now = @now;
         IF @paused = 0
             EXEC afil.exchange_take

@@ -20,8 +20,6 @@ CREATE OR ALTER PROCEDURE afil.exchange_poll @now DATETIME2(3)
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    IF NOT EXISTS (SELECT 1 FROM afil.subscription)
-        RETURN 0;
     DECLARE @per_minute INT;
     DECLARE @ended TABLE (
         id BIGINT NOT NULL PRIMARY KEY,

@@ -40,8 +40,7 @@ BEGIN
         @platformid NVARCHAR(100),
         @destination NVARCHAR(200),
         @subscription_id BIGINT,
-        @turn NVARCHAR(255),
-        @got INT;
+        @turn NVARCHAR(400);
 
     IF @list IS NULL OR @list NOT IN ('channels', 'chats', 'messages')
         THROW 51001, '@list is not channels, chats or messages', 1;
@@ -60,14 +59,8 @@ BEGIN
         WHERE id = @id AND status = 'sending' AND lease_id = @lease_id AND attempts = @attempt;
         IF @account IS NOT NULL
         BEGIN
-            SET @turn = LEFT(CONCAT(N'afil.receive.', @account, N'.', @platform, N'.', @platformid), 255);
-            EXEC @got = sp_getapplock
-                @Resource = @turn,
-                @LockMode = 'Exclusive',
-                @LockOwner = 'Transaction',
-                @LockTimeout = 10000;
-            IF @got < 0
-                THROW 51010, 'another answer of this channel has been at it for ten seconds: is a trigger on afil.chat_message slow?', 1;
+            SET @turn = CONCAT(N'receive.', @account, N'.', @platform, N'.', @platformid);
+            EXEC afil.lock_name @name = @turn;
             SET @now = SYSUTCDATETIME();
             IF @list = 'channels'
                 EXEC afil.receive_channels @account = @account, @rows = @rows, @now = @now;

@@ -100,7 +100,7 @@ BEGIN
     IF @is_first = 1
         UPDATE c
         SET
-            poll_at = @now,
+            poll_at = CASE WHEN c.poll_at < @now THEN c.poll_at ELSE @now END,
             is_backlog = CASE
                 WHEN EXISTS (
                     SELECT 1

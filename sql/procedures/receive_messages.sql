@@ -165,6 +165,32 @@ BEGIN
         AND platformid = @platformid
         AND destination = @destination
         AND is_backlog = 1;
+
+    /* Its latest message is listed of the channel, but not of the chat yet: ask once more, while that is recent. */
+    UPDATE c
+    SET poll_at = DATEADD(SECOND, 15, @now)
+    FROM afil.chat AS c
+    WHERE c.account = @account
+        AND c.platform = @platform
+        AND c.platformid = @platformid
+        AND c.destination = @destination
+        AND c.poll_at IS NULL
+        AND c.updated_at > DATEADD(MINUTE, -10, @now)
+        AND c.messageid IS NOT NULL
+        AND EXISTS (
+            SELECT 1
+            FROM afil.subscription AS s
+            WHERE s.id = @subscription_id AND s.destination = N'' AND s.unread_only = 0
+        )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM afil.chat_message AS m
+            WHERE m.account = @account
+                AND m.platform = @platform
+                AND m.platformid = @platformid
+                AND m.messageid = c.messageid
+                AND m.messageid IS NOT NULL
+        );
     RETURN 0;
 END;
 GO

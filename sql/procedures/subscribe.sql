@@ -11,7 +11,7 @@ the first look has is_new = 0.
 EXEC afil.subscribe @platform = N'whatsapp', @platformid = N'100', @every_seconds = 30;
 
 Returns  @id OUTPUT; 0
-Errors   51001 a parameter is missing, too long or not allowed; 51010 another session holds the queue
+Errors   51001 a parameter is missing, too long or not allowed; 51010 another session is at the same
 Grants   afil_operator
 */
 CREATE OR ALTER PROCEDURE afil.subscribe
@@ -49,7 +49,7 @@ BEGIN
 
     BEGIN TRY
         BEGIN TRANSACTION;
-        EXEC afil.lock_line;
+        EXEC afil.lock_name @name = N'subscribe';
         UPDATE afil.subscription
         SET every_seconds = @every_seconds, unread_only = COALESCE(@unread_only, 0), due_at = @now
         WHERE account = @account

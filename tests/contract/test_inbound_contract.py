@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from afilsql.errors import DatabaseError
-from afilsql.outbox.records import Claim, Entry, Request
+from afilsql.outbox.records import Account, Claim, Entry, Request
 from tests.contract.conftest import Engine
 from tests.contract.inbound import answer, ask, backlog, chat, message, poll, waits
 
@@ -39,6 +40,17 @@ def test_a_list_whose_lease_was_lost_is_not_kept(engine: Engine, change: str) ->
     else:
         claim = replace(claim, **{"lease_id": uuid4()} if change == "lease_id" else {"attempt": claim.attempt + 1})
     assert not engine.outbox.receive(claim, "messages", [message("m1")])
+    assert engine.outbox.rows_of("messages") == []
+
+
+def test_a_send_that_is_read_back_brings_no_list(engine: Engine) -> None:
+    engine.send()
+    (claim,) = engine.take()
+    engine.hand_in(claim, "uncertain", unknown=True, look_in=0.0, error_code="TIMEOUT")
+    engine.later(0.01)
+    (check,) = engine.take(on_unknown="reconcile")
+    assert check.check is not None
+    assert not engine.outbox.receive(check, "messages", [message("m1")])
     assert engine.outbox.rows_of("messages") == []
 
 
@@ -93,8 +105,8 @@ def test_messages_are_kept_in_the_order_they_came_about(
 
 
 def test_of_a_message_listed_twice_the_last_counts(engine: Engine) -> None:
-    answer(engine, message("m1", "first"), message("m1", "last"))
-    assert [m["message"] for m in engine.outbox.rows_of("messages")] == ["last"]
+    answer(engine, message("m1", "first"), message("m2", "between"), message("m1", "last"))
+    assert [m["message"] for m in engine.outbox.rows_of("messages")] == ["between", "last"]
 
 
 def test_a_message_keeps_its_place_and_when_it_was_seen(engine: Engine) -> None:
@@ -127,9 +139,9 @@ def test_another_chat_of_the_channel_begins_with_its_own_history(engine: Engine)
 
 
 def test_the_first_answer_to_a_subscription_of_one_chat_is_history_and_the_second_is_new(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", "1", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", "1", every_seconds=60)
     poll(engine, "messages")
-    engine.later(6)
+    engine.later(61)
     poll(engine, "messages", message("m1"))
     assert is_new(engine) == {"m1": True}, "the first look found nothing"
 
@@ -143,10 +155,10 @@ def test_a_chat_known_from_a_list_still_begins_with_history_when_it_alone_is_sub
 
 
 def test_chats_that_were_there_when_a_channels_subscription_began_start_with_history(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     poll(engine, "chats", chat("1"))
     poll(engine, "messages", message("m1"))
-    engine.later(6)
+    engine.later(61)
     poll(engine, "chats", chat("1", messageid="c2"), chat("2"))
     assert backlog(engine) == {"1": False, "2": False}
     for claim in engine.take():
@@ -156,21 +168,21 @@ def test_chats_that_were_there_when_a_channels_subscription_began_start_with_his
 
 
 def test_a_chat_that_listed_nothing_was_looked_at_all_the_same(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5, unread_only=True)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60, unread_only=True)
     poll(engine, "chats", chat("1"))
     assert backlog(engine) == {"1": True}
     poll(engine, "messages")
     assert backlog(engine) == {"1": False}
-    engine.later(6)
+    engine.later(61)
     poll(engine, "chats", chat("1", messageid="c2"))
     poll(engine, "messages", message("m1"))
     assert is_new(engine) == {"m1": True}
 
 
 def test_what_a_person_asks_of_a_chat_never_looked_at_is_history(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     poll(engine, "chats")
-    engine.later(6)
+    engine.later(61)
     poll(engine, "chats", chat("1"))
     assert backlog(engine) == {"1": False}
     (engine.take(), answer(engine, message("m1")))
@@ -202,15 +214,40 @@ def test_the_first_answer_has_every_chat_asked_for_as_backlog_unless_messages_ar
 
 @pytest.mark.parametrize("field", ["message", "messageid", "sent", "status", "datetime"])
 def test_later_only_chats_that_are_new_or_changed_are_asked_for(engine: Engine, field: str) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     poll(engine, "chats", chat("1"), chat("2"))
-    poll(engine, "messages")
-    poll(engine, "messages")
+    for destination in ("1", "2"):
+        poll(engine, "messages", message(f"last of {destination}", destination=destination))
     assert asked_for(engine) == set()
-    engine.later(6)
+    engine.later(61)
     changed: Any = True if field == "sent" else "other"
     poll(engine, "chats", chat("1"), chat("2", **{field: changed}), chat("3"))
     assert asked_for(engine) == {"2", "3"}
+
+
+def test_a_chat_that_does_not_list_its_latest_message_yet_is_asked_for_once_more(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=86400)
+    poll(engine, "chats", chat("1"))
+    poll(engine, "messages", message("an earlier one"))
+    assert engine.take() == []
+    engine.later(16)
+    poll(engine, "messages", message("an earlier one"), message("last of 1"))
+    assert asked_for(engine) == set()
+
+
+def test_a_chat_that_never_lists_its_latest_message_is_left_alone_after_ten_minutes(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=86400)
+    poll(engine, "chats", chat("1"))
+    engine.query("UPDATE chat SET updated_at = '2026-01-01 00:00:00.000'")
+    poll(engine, "messages")
+    assert asked_for(engine) == set()
+
+
+def test_a_chat_asked_for_unread_messages_alone_is_asked_once(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=86400, unread_only=True)
+    poll(engine, "chats", chat("1"))
+    poll(engine, "messages")
+    assert asked_for(engine) == set()
 
 
 def test_a_list_that_a_person_asked_for_tells_of_changed_chats_too(engine: Engine) -> None:
@@ -429,12 +466,21 @@ def test_the_latest_of_a_conversation_are_returned_oldest_first(engine: Engine) 
     engine.send("1", "last")
     assert [e.message for e in conversation(engine)] == [*(f"text {n}" for n in range(6)), "last"]
     assert [e.message for e in conversation(engine, limit=3)] == ["text 4", "text 5", "last"]
+    assert [e.message for e in conversation(engine, limit=2)] == ["text 5", "last"]
 
 
 def test_a_message_without_a_time_stands_where_it_was_first_listed(engine: Engine) -> None:
     answer(engine, message("m1"))
     (row,) = engine.outbox.rows_of("messages")
     assert [e.at for e in conversation(engine)] == [row["seen_at"]]
+
+
+def test_a_request_not_listed_stands_where_it_was_finished_or_else_queued(engine: Engine) -> None:
+    id = engine.send()
+    engine.query(f"UPDATE outbox SET created_at = '2020-01-01 00:00:00.000000' WHERE id = {id}")
+    assert [e.at.year for e in conversation(engine)] == [2020]
+    engine.hand_in(engine.take()[0])
+    assert [e.at.year >= 2026 for e in conversation(engine)] == [True]
 
 
 def test_failed_sends_are_shown_as_failed_and_files_by_their_url(engine: Engine) -> None:
@@ -463,11 +509,14 @@ def test_accounts_have_conversations_of_their_own_and_can_be_shown_together(engi
     assert [e.message for e in conversation(engine, account="shop")] == ["shop's", "shop sends"]
     assert [e.message for e in conversation(engine, account="default")] == ["default's"]
     assert conversation(engine, account="nobody") == []
+    assert len(conversation(engine, limit=1)) == 1
 
 
-def test_a_conversation_of_requests_alone_is_shown_for_any_account(engine: Engine) -> None:
-    engine.send(message="hi", account="shop")
-    assert [e.account for e in conversation(engine)] == ["shop"]
+def test_a_conversation_of_requests_alone_is_shown_for_every_known_account(engine: Engine) -> None:
+    engine.outbox.announce([Account(name) for name in ("shop", "shop-2", "shop 3")])
+    for account in ("shop", "shop-2", "shop 3"):
+        engine.send(message="hi", account=account)
+    assert {e.account for e in conversation(engine)} == {"shop", "shop-2", "shop 3"}
     assert [e.account for e in conversation(engine, account="shop")] == ["shop"]
 
 
@@ -475,3 +524,21 @@ def test_times_of_a_conversation_are_in_utc(engine: Engine) -> None:
     engine.send()
     assert isinstance(conversation(engine)[0].at, datetime)
     assert conversation(engine)[0].at.utcoffset() == timedelta()
+
+
+def test_answers_that_bring_the_same_messages_at_once_keep_them_once(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", "1")
+    (polled,) = engine.take()
+    asked = ask(engine)
+    rows = [message(f"m{n}", f"text {n}") for n in range(40)]
+    kept: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda c=claim: kept.append(engine.outbox.receive(c, "messages", rows)))
+        for claim in (polled, asked)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert kept == [True, True]
+    assert [m["messageid"] for m in engine.outbox.rows_of("messages")] == [row["messageid"] for row in rows]

@@ -129,15 +129,18 @@ def test_unsubscribing_ends_one_subscription_and_says_whether_there_was_one(engi
 
 
 def test_unsubscribing_drops_what_was_about_to_be_asked_and_keeps_what_was_received(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
-    poll(engine, "chats", chat("1"), chat("2"))
+    engine.outbox.subscribe("whatsapp", "100", "1", every_seconds=86400)
+    poll(engine, "messages")
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=3600)
+    poll(engine, "chats", *(chat(str(n)) for n in range(6)))
     assert len(engine.take(1)) == 1
-    assert polls(engine) == 2, "one of a chat is under way, one waits"
+    assert polls(engine) == 4, "one is under way, three wait for a sender"
+    assert engine.outbox.unsubscribe("whatsapp", "100", "1")
+    assert sum(waits(engine).values()) == 2, "two wait for the others"
     engine.outbox.unsubscribe("whatsapp", "100")
     assert engine.take() == []
-    assert engine.query("SELECT COUNT(*) FROM chat WHERE poll_at IS NOT NULL") == [(0,)]
     assert engine.query("SELECT COUNT(*) FROM outbox WHERE status = 'queued'") == [(0,)]
-    assert len(engine.outbox.rows_of("chats")) == 2
+    assert waits(engine) == {str(n): False for n in range(6)}
 
 
 @pytest.mark.parametrize("kind", ["sent", "failed"])
@@ -201,9 +204,9 @@ def test_an_exchange_that_takes_nothing_asks_nothing(engine: Engine) -> None:
 
 
 def test_one_request_is_under_way_for_each_chat(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", "1", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", "1", every_seconds=60)
     (claim,) = engine.take()
-    engine.later(6)
+    engine.later(61)
     assert engine.take() == []
     engine.receive(claim, "messages", [])
     engine.later(0.01)
@@ -214,6 +217,23 @@ def test_a_chat_subscribed_to_in_two_ways_is_asked_for_by_one_at_a_time(engine: 
     engine.outbox.subscribe("whatsapp", "100")
     poll(engine, "chats", chat("1"))
     engine.outbox.subscribe("whatsapp", "100", "1")
+    assert of(engine) == [("getmessages", "1")]
+
+
+def test_a_chat_due_in_two_ways_is_asked_for_once(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100")
+    (claim,) = engine.take()
+    engine.outbox.subscribe("whatsapp", "100", "1")
+    engine.receive(claim, "chats", [chat("1")])
+    assert of(engine) == [("getmessages", "1")]
+    assert engine.query("SELECT COUNT(*) FROM outbox WHERE destination = '1'") == [(1,)]
+
+
+def test_the_chats_of_a_channel_are_asked_for_as_its_own_subscription_says(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", "9", unread_only=True)
+    engine.take()
+    engine.outbox.subscribe("whatsapp", "100")
+    poll(engine, "chats", chat("1"))
     assert of(engine) == [("getmessages", "1")]
 
 
@@ -285,7 +305,7 @@ def test_what_keeps_failing_is_asked_ever_less_often(engine: Engine, every: int,
 
 
 def test_the_first_failure_in_a_row_is_logged_and_a_success_ends_the_row(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
 
     def logged() -> list[tuple[str]]:
         return engine.query("SELECT detail FROM event_log WHERE event = 'poll_failed'")
@@ -299,8 +319,8 @@ def test_the_first_failure_in_a_row_is_logged_and_a_success_ends_the_row(engine:
     engine.later(0.01)
     engine.take(1)
     assert (only(engine).failures, only(engine).error_code) == (0, None)
-    assert from_now(engine) <= 5
-    engine.later(6)
+    assert from_now(engine) <= 60
+    engine.later(61)
     fail(engine, "HTTP_503")
     assert len(logged()) == 2
 
@@ -318,8 +338,18 @@ def test_a_chat_that_could_not_be_read_is_asked_for_again(engine: Engine, every:
     assert ("getmessages", "1") in of(engine)
 
 
+def test_a_chat_that_changed_while_it_could_not_be_read_is_asked_for_at_once(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=3600)
+    poll(engine, "chats", chat("1"))
+    (claim,) = engine.take(1)
+    engine.receive(ask(engine, "getchats"), "chats", [chat("1", messageid="another")])
+    engine.hand_in(claim, "failed", error_code="HTTP_503")
+    engine.later(0.01)
+    assert of(engine) == [("getmessages", "1")]
+
+
 def test_a_chat_that_is_not_there_is_not_asked_for_until_it_changes(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     poll(engine, "chats", chat("1"))
     fail(engine, "CHAT_NOT_FOUND")
     assert waits(engine) == {"1": False}
@@ -329,17 +359,27 @@ def test_a_chat_that_is_not_there_is_not_asked_for_until_it_changes(engine: Engi
 
 def test_the_success_of_a_chats_poll_is_not_the_first_answer_of_its_channel(engine: Engine) -> None:
     """What the channel lists first is history, though one of its chats was read before."""
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     fail(engine, "HTTP_503")
     engine.receive(ask(engine, "getchats"), "chats", [chat("1")])
     poll(engine, "messages")
-    engine.later(20)
+    engine.later(121)
     poll(engine, "chats", chat("1"), chat("2"))
     assert backlog(engine)["2"]
 
 
+def test_a_poll_that_meets_too_many_requests_lets_the_account_rest_as_long_as_asked(engine: Engine) -> None:
+    engine.outbox.subscribe("whatsapp", "100")
+    (claim,) = engine.take()
+    engine.hand_in(claim, "failed", error_code="HTTP_429", http_status=429, retry_in=2.0)
+    engine.send()
+    assert engine.take() == []
+    engine.later(2.1)
+    assert [c.method for c in engine.take()] == ["sendmessage"]
+
+
 def test_a_poll_left_by_a_dead_worker_fails_and_is_asked_again(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     assert len(engine.take(lease_seconds=1)) == 1
     engine.later(1.2)
     engine.outbox.exchange("other", on_unknown="reconcile")
@@ -347,7 +387,7 @@ def test_a_poll_left_by_a_dead_worker_fails_and_is_asked_again(engine: Engine) -
     engine.take()
     assert engine.outbox.status().counts["uncertain"] == 0
     assert (only(engine).failures, only(engine).error_code) == (1, "LEASE_EXPIRED")
-    engine.later(11)
+    engine.later(121)
     assert of(engine) == [("getchats", None)]
 
 
@@ -379,7 +419,7 @@ def test_an_account_asks_a_quarter_of_a_minutes_worth_at_once_and_then_so_many_a
     engine: Engine, per_minute: Any
 ) -> None:
     per_minute(12)
-    for n in range(8):
+    for n in range(10):
         engine.outbox.subscribe("whatsapp", "100", str(n), every_seconds=86400)
     engine.outbox.subscribe("whatsapp", "100", account="shop", every_seconds=86400)
     assert set(answered(engine)) == {("getchats", None), *(("getmessages", str(n)) for n in range(3))}
@@ -422,6 +462,17 @@ def test_subscriptions_that_are_due_go_before_chats_and_those_that_wait_longest_
     assert found == [("getchats", None), ("getmessages", "b"), ("getmessages", "a"), ("getmessages", "c")]
 
 
+def test_a_chat_that_waits_and_changes_again_keeps_its_place(engine: Engine, per_minute: Any) -> None:
+    """Or one that changes all the time would never be the one that waits longest."""
+    engine.outbox.subscribe("whatsapp", "100")
+    per_minute(0)
+    engine.receive(ask(engine, "getchats"), "chats", [chat("1")])
+    before = engine.query("SELECT poll_at FROM chat")
+    engine.later(0.05)
+    engine.receive(ask(engine, "getchats"), "chats", [chat("1", messageid="another")])
+    assert engine.query("SELECT poll_at FROM chat") == before
+
+
 def test_four_requests_of_an_account_are_under_way_at_a_time(engine: Engine) -> None:
     for n in range(6):
         engine.outbox.subscribe("whatsapp", "100", str(n), every_seconds=86400)
@@ -445,11 +496,11 @@ def test_one_exchange_asks_a_hundred_at_most(engine: Engine) -> None:
 
 
 def test_what_has_just_failed_is_not_asked_again_in_the_same_exchange(engine: Engine) -> None:
-    engine.outbox.subscribe("whatsapp", "100", every_seconds=5)
+    engine.outbox.subscribe("whatsapp", "100", every_seconds=60)
     (claim,) = engine.take()
-    engine.later(6)
+    engine.later(61)
     answer = engine.outbox.exchange("w", results=[result(claim, "failed", error_code="X")], take=5)
     assert list(answer.claims) == []
     engine.later(0.01)
     assert engine.take() == []
-    assert from_now(engine) == pytest.approx(10, abs=5)
+    assert from_now(engine) == pytest.approx(120, abs=30)

@@ -18,14 +18,17 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import SecretStr
 
+from afilsql.api import xmltext
+from afilsql.api.answers import Answer
 from afilsql.api.client import AfilnetClient
 from afilsql.api.tokens import Tokens
-from afilsql.api.transports import Basic, Get, JsonOAuth, Login, Post, Transport
+from afilsql.api.transports import Basic, Get, JsonOAuth, Login, Post, Soap, Transport
 from afilsql.api.transports.oauth import Grant
 from afilsql.deploy import migrate
 from afilsql.errors import AfilsqlError, ApiError, InvalidParameter
 from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
+from afilsql.sandbox import soap
 from tests.faults.canaries import answer, frames_of, spellings
 from tests.faults.tls import listening, read_request
 
@@ -38,7 +41,7 @@ CANARIES = {spelling for secret in ALL for spelling in spellings(secret)}
 HOWS = (
     "success", "code", "page", "error", "busy", "moved", "broken", "nonsense", "closed", "refused",
 )  # fmt: skip
-NAMES = ("post", "get", "basic", "basic by GET", "json", "json with a password")
+NAMES = ("post", "get", "basic", "basic by GET", "json", "json with a password", "soap")
 
 
 def assert_clean(data: bytes | str, where: object) -> None:
@@ -65,10 +68,16 @@ def echo(connection: socket.socket) -> None:
         token = {"access_token": TOKEN, "token_type": "Bearer", "refresh_token": REFRESH, "expires_in": 3600}
         connection.sendall(answer(200, json.dumps(token).encode()))
         return
+    if request.startswith(b"GET /wsdl"):
+        host = next(line[6:] for line in request.decode().split("\r\n") if line.lower().startswith("host: "))
+        connection.sendall(answer(200, soap.wsdl(f"http://{host}/api/"), kind="text/xml"))
+        return
     how = next(how for how in HOWS if f"how-{how}".encode() in request)
     # What an account does not log in with it cannot hide, and its API does not know.
     known = (SECRET, TOKEN) if b"Bearer " in request else (PASSWORD,)
-    connection.sendall(as_asked(how, everything(request, known)))
+    seen = everything(request, known)
+    by_soap = as_asked_by_soap(how, xmltext.fit(seen)) if b"SOAPAction" in request else None
+    connection.sendall(by_soap or as_asked(how, seen))
 
 
 def as_asked(how: str, seen: str) -> bytes:
@@ -87,6 +96,18 @@ def as_asked(how: str, seen: str) -> bytes:
     }[how]
 
 
+def as_asked_by_soap(how: str, seen: str) -> bytes | None:
+    """The same by SOAP; None for what is no envelope anyway."""
+    row = {"message": seen, "destination": seen, "messageid": "1"}
+    said: dict[str, tuple[int, bytes]] = {
+        "success": (200, soap.answer("getmessages", {"status": "SUCCESS", "result": {"list": [row]}})),
+        "code": (200, soap.answer("getmessages", {"status": "ERROR", "error": f"BAD {seen}"})),
+        "error": (500, soap.fault("Server", seen)),
+        "refused": (401, soap.fault("Client", seen)),
+    }
+    return answer(*said[how], kind="text/xml") if how in said else None
+
+
 def transport(name: str, base: str) -> Transport:
     grant = Grant(f"{base}/token", "password" if name == "json with a password" else "client_credentials")
     made: dict[str, Transport] = {
@@ -94,6 +115,7 @@ def transport(name: str, base: str) -> Transport:
         "get": Get(f"{base}/api/"),
         "basic": Basic(f"{base}/api/"),
         "basic by GET": Basic(f"{base}/api/", "GET"),
+        "soap": Soap(f"{base}/wsdl"),
     }
     return made.get(name) or JsonOAuth(f"{base}/api/", grant)
 
@@ -194,7 +216,10 @@ def test_no_form_of_a_login_shows_its_secrets() -> None:
     login = Login(USER, SecretStr(PASSWORD), CLIENT, SecretStr(SECRET), SecretStr(TOKEN))
     grant = Grant("https://x.example/token")
     tokens = Tokens(grant, login, lambda call: pytest.fail(repr(call)), clock=lambda: pytest.fail("not asked"))
-    written = [t.call("getchatchannels", {}, login) for t in (transport(name, "https://x.example") for name in NAMES)]
+    made = [transport(name, "https://x.example") for name in NAMES]
+    for each in made:
+        each.prepare(lambda call: Answer(200, {}, soap.wsdl("https://x.example/api/")))
+    written = [each.call("getchatchannels", {}, login) for each in made]
     assert_clean(repr((login, vars(tokens), written)) + str(login), "a login")
     assert {PASSWORD, SECRET, TOKEN} <= set(login.secrets())
 
@@ -209,6 +234,7 @@ def test_a_worker_with_an_account_of_each_transport_leaves_no_trace_of_a_secret(
         "basic by GET": user | {"transport": "basic", "http_method": "GET"},
         "json": oauth,
         "json with a password": user | oauth | {"grant": "password"},
+        "soap": user | {"transport": "soap", "wsdl": f"{base}/wsdl"},
     }
     url = f"sqlite:///{tmp_path / 'a.db'}"
     migrate(url)

@@ -101,14 +101,19 @@ def test_a_subscription_brings_messages_without_anyone_asking(embedded: Embedded
         outbox.subscribe("whatsapp", "100", every_seconds=5)
         wait_until(lambda: texts(outbox), "the history did not come")
         assert [m["is_new"] for m in outbox.rows_of("messages")] == [False]
-        write(api.url, "one")
-        write(api.url, "two")
+        for text in ("one", "two"):
+            api.sandbox.customer_says("demo", "whatsapp", "100", SEEDED_DESTINATION, text)
         write(api.url, "hello", "34611111111")
         embedded.later(6)
         wait_until(lambda: len(texts(outbox)) == 4, "the new ones did not come")
         rows = outbox.rows_of("messages")
         assert [m["message"] for m in rows if m["destination"] == SEEDED_DESTINATION][1:] == ["one", "two"]
-        assert [m["is_new"] for m in rows] == [False, True, True, True]
+        assert [(m["is_new"], m["sent"]) for m in rows if m["destination"] == SEEDED_DESTINATION] == [
+            (False, False),
+            (True, False),
+            (True, False),
+        ]
+        assert [(m["is_new"], m["sent"]) for m in rows if m["destination"] != SEEDED_DESTINATION] == [(True, True)]
         calls = len(api.received)
         embedded.later(6)
         wait_until(lambda: len(api.received) > calls, "the channel was not asked for again")

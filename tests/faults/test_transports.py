@@ -5,6 +5,7 @@ A transport is added to TRANSPORTS; a code that none of its calls can meet, to N
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,10 +14,11 @@ import pytest
 import requests
 from pydantic import SecretBytes, SecretStr
 
-from afilsql.api.answers import Answer
+from afilsql.api.answers import Answer, Mask
 from afilsql.api.client import AfilnetClient
 from afilsql.api.methods import ERROR_CODES, METHODS
-from afilsql.api.transports import Basic, Get, HttpCall, JsonOAuth, Login, Post, Transport
+from afilsql.api.transports import Basic, Get, HttpCall, JsonOAuth, Login, Post, Soap, Transport
+from afilsql.api.transports.base import Fetch
 from afilsql.api.transports.oauth import Grant
 from afilsql.errors import (
     ApiError,
@@ -38,6 +40,7 @@ TRANSPORTS: Mapping[str, Callable[[SandboxServer], Transport]] = {
     "basic by GET": lambda s: Basic(s.url_of("basic"), "GET"),
     "json": lambda s: JsonOAuth(s.url_of("json"), Grant(s.token_url)),
     "json with a password": lambda s: JsonOAuth(s.url_of("json"), Grant(s.token_url, "password", "chat")),
+    "soap": lambda s: Soap(s.wsdl),
 }
 
 _OF_LOGIN = {"MISSING_USER", "MISSING_PASSWORD", "INCORRECT_USER_PASSWORD"}
@@ -130,6 +133,9 @@ class Saying(Transport):
         self.inner, self.url, self.grant = inner, inner.url, inner.grant
         self.method, self.parameters, self.replaced = method, parameters, replaced
 
+    def prepare(self, fetch: Fetch) -> None:
+        self.inner.prepare(fetch)
+
     def call(self, method: str, parameters: Mapping[str, str], login: Login) -> HttpCall:
         written = self.inner.call(self.method, self.parameters, login)
         old, new = self.replaced
@@ -211,6 +217,7 @@ def test_every_fault_of_the_sandbox_is_met_below() -> None:
 @each
 def test_each_fault_is_the_same_error_and_the_next_try_succeeds(sandbox: SandboxServer, name: str, fault: str) -> None:
     kind, code = FAULTS[fault]
+    code = code.replace("JSON", "SOAP") if name == "soap" else code
     text = f"{name} [sandbox:{fault}]"
     with calling(name, sandbox) as api:
         before = len(sandbox.received)
@@ -285,10 +292,17 @@ def test_a_url_is_4000_characters_long_at_most(sandbox: SandboxServer, name: str
     assert len(sandbox.received) == before
 
 
+def by_requests(call: HttpCall) -> Answer:
+    answer = requests.get(call.url.get_secret_value(), timeout=5)
+    return Answer(answer.status_code, answer.headers, answer.content)
+
+
 @each
 def test_credentials_go_only_where_the_transport_has_them(sandbox: SandboxServer, name: str) -> None:
     login = Login("the-user", SecretStr("the-word"), "the-client", SecretStr("the-secret"), SecretStr("the-token"))
-    written = TRANSPORTS[name](sandbox).call("sendmessage", {**CHAT, "message": "Hi"}, login)
+    transport = TRANSPORTS[name](sandbox)
+    transport.prepare(by_requests)
+    written = transport.call("sendmessage", {**CHAT, "message": "Hi"}, login)
     url, body = written.url.get_secret_value(), written.body.get_secret_value().decode()
     assert ("the-word" in url) == (name == "get")
     assert ("the-word" in body) == (name in ("post", "soap"))
@@ -298,6 +312,15 @@ def test_credentials_go_only_where_the_transport_has_them(sandbox: SandboxServer
     shown = repr(written)
     assert "the-" not in shown
     assert "dGhlLX" not in shown
+
+
+def test_a_login_is_hidden_as_it_stands_in_a_header_however_short() -> None:
+    login = Login("demo", SecretStr("demo"), "app:1", SecretStr("é"), SecretStr("t0k"))
+    mask = Mask(*login.secrets())
+    for user, word in (("demo", "demo"), ("app%3A1", "%C3%A9")):
+        header = base64.b64encode(f"{user}:{word}".encode()).decode()
+        assert mask(f"Basic {header}, Bearer t0k") == "Basic ***, Bearer ***"
+    assert mask("a demo of demography") == "a *** of demography"
 
 
 def test_only_get_warns() -> None:

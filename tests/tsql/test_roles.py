@@ -187,7 +187,7 @@ def test_a_request_bears_the_name_of_the_sender_who_called(people: dict[str, Any
 
 
 #: What the headers of sql/ give the worker, told here once more so that neither list can grow alone.
-OF_THE_WORKER = {"exchange", "release", "apply_retention", "announce", "help"}
+OF_THE_WORKER = {"exchange", "receive", "release", "apply_retention", "announce", "help"}
 
 
 def test_the_worker_is_refused_every_object_of_the_schema_but_its_own(people: dict[str, Any], query: Any) -> None:

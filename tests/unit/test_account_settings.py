@@ -289,5 +289,24 @@ def test_a_new_clients_secret_gets_a_new_client_and_a_new_token(tmp_path: Path) 
     assert [call["user"] for call in api.received] == ["app", "app"]
 
 
+def test_an_account_whose_transport_changes_keeps_its_login_until_the_worker_starts_anew() -> None:
+    now, told = 1e9, list[str]()
+    environ = dict(USER)
+    logins = Logins(
+        lambda: load_settings(environ=environ),
+        environ={},
+        keyring=lambda service, name: f"keyring {name}",
+        on_trouble=lambda account, why: told.append(why),
+        monotonic=lambda: now,
+    )
+    del environ["AFILSQL_PASSWORD"]
+    first = logins("default")
+    environ |= JSON
+    now += 61  # the keyring is asked again
+    assert logins("default") == first
+    assert len(told) == 1
+    assert "restart the worker" in told[0]
+
+
 def test_the_settings_of_the_default_account_are_those_of_every_account() -> None:
     assert AccountFields.model_fields.keys() <= Settings.model_fields.keys()

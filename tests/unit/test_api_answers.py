@@ -153,3 +153,21 @@ def test_a_list_of_millions_of_nothings_is_not_taken() -> None:
     found = outcome(200, body, method="getmessages")
     assert isinstance(found, DeliveryUnknown)
     assert found.code == "BAD_SHAPE"
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("getchatchannels", "channels"),
+        ("getchats", "chats"),
+        ("getmessages", "messages"),
+        ("getunreadmessages", "messages"),
+    ],
+)
+def test_rows_are_also_there_under_the_name_of_their_kind(method: str, kind: str) -> None:
+    body = json.dumps({"status": "success", "result": {"list": [{"platformid": "1"}, {"platformid": "2"}]}}).encode()
+    reply = outcome(200, body, method=method)
+    assert isinstance(reply, Reply)
+    kinds = {"channels": reply.channels, "chats": reply.chats, "messages": reply.messages}
+    assert [row.platformid for row in kinds.pop(kind)] == ["1", "2"]
+    assert list(kinds.values()) == [(), ()]

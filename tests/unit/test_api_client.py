@@ -522,8 +522,8 @@ def test_of_large_lists_a_few_are_read_at_a_time_and_each_in_the_end() -> None:
     rows = [{"platformid": "100", "platform": "whatsapp", "name": "n" * 1000}] * 2000
     body = json.dumps({"status": "SUCCESS", "result": {"list": rows}}).encode()
     with (
-        server(lambda conn: conn.sendall(http(200, body))) as (url, _),
-        client(url) as api,
+        server(lambda conn: conn.sendall(http(200, body, "Connection: close"))) as (url, _),
+        client(url, read_timeout=60.0) as api,
         ThreadPoolExecutor(12) as pool,
     ):
         replies = list(pool.map(lambda _: api.get_chat_channels(), range(12)))

@@ -170,6 +170,15 @@ def test_a_time_that_cannot_be_told_is_none(text: str | None) -> None:
     assert [row["dated_at"] for _, rows in kept.lists for row in rows] == [None]
 
 
+def test_what_a_message_leaves_out_of_its_place_is_taken_from_the_question() -> None:
+    kept = Kept()
+    message = Message(None, "", "hi", None, "1", True, "sent", None)
+    get(Reply("getmessages", 200, (message,), "{}"), kept)
+    ((_, (row,)),) = kept.lists
+    place = ("platform", "platformid", "destination")
+    assert tuple(row[p] for p in place) == tuple(CHAT[p] for p in place)
+
+
 def test_channels_are_kept_as_they_are_and_an_empty_list_is_told_too() -> None:
     kept = Kept()
     channel = Channel("100", "whatsapp", "Shop")
@@ -186,6 +195,16 @@ def test_nothing_is_kept_of_a_send_or_of_a_call_that_failed() -> None:
     assert get(Reply("sendmessage", 200, (), "{}"), kept, method="sendmessage") is not None
     assert get(Refused("no", status=200, code="CHAT_NOT_FOUND"), kept) is not None
     assert kept.lists == []
+
+
+def test_the_last_try_still_tells_how_long_the_api_wants_to_rest() -> None:
+    """What subscriptions ask is tried once, so a poll may be the only one to hear of it."""
+    found = get(NotSent("too many", status=429, retry_after=30.0), Kept(), attempt=8)
+    assert found is not None
+    assert (found.kind, found.retry_in) == ("failed", 30.0)
+    found = get(NotSent("busy", status=503, retry_after=30.0), Kept(), attempt=8)
+    assert found is not None
+    assert (found.kind, found.retry_in) == ("failed", 0.0)
 
 
 def test_a_lease_that_was_lost_leaves_no_result() -> None:

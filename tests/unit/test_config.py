@@ -85,6 +85,7 @@ def test_an_unknown_key_is_refused_by_name(tmp_path, text, named):
         ("API_URL", "ftp://example.com"),
         ("API_URL", "https://ana:word@example.com/"),
         ("CA_BUNDLE", "/no/such/file.pem"),
+        ("CA_BUNDLE", "x" * 5000),
         ("ACCOUNTS", "not json"),
         ("ACCOUNTS", "{}x"),
     ],

@@ -49,9 +49,10 @@ def test_the_wsdl_has_every_method_and_its_own_address(url: str) -> None:
         (call("getchatchannels"), "MISSING_USER"),
         (call("getchatchannels", user="demo"), "MISSING_PASSWORD"),
         (call("getchatchannels", user="demo", password="x"), "INCORRECT_USER_PASSWORD"),
-        (call("getchatchannels", **CALL | {"class": ""}), "MISSING_CLASS"),
+        (call("getchatchannels", user="demo", password="demo"), "MISSING_CLASS"),
         (call("getchatchannels", **CALL | {"class": "sms"}), "INCORRECT_CLASS"),
-        (call("getchats", user="demo", password="demo"), "MISSING_COMPULSORY_PARAM"),
+        (call("getchatchannels", **CALL), "MISSING_METHOD"),
+        (call("getchats", **CALL | {"method": "getchats"}), "MISSING_COMPULSORY_PARAM"),
     ],
 )
 def test_a_code_is_in_the_answers_structure(url: str, content: str, code: str) -> None:
@@ -64,8 +65,8 @@ def test_a_code_is_in_the_answers_structure(url: str, content: str, code: str) -
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (call("getnothing", user="demo", password="demo"), "INCORRECT_METHOD"),
-        (call("getchats", user="demo", password="demo", method=""), "MISSING_METHOD"),
+        (call("getnothing", **CALL), "INCORRECT_METHOD"),
+        (call("getchats", **CALL | {"method": "sendmessage"}), "INCORRECT_METHOD"),
         ("", "the body cannot be read"),
         ("<a/><b/>", "the body cannot be read"),
         ("<a>", "the body cannot be read"),

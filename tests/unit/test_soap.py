@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import traceback
@@ -105,7 +106,7 @@ def test_any_text_arrives_as_it_is_or_is_refused(soap: Soap, text: str) -> None:
         assert error.code == "NOT_XML_TEXT"
         assert xmltext.unfit(text)
         return
-    assert sandbox.parameters_of(call.body.get_secret_value())["message"] == text
+    assert sandbox.read(call.body.get_secret_value())[1]["message"] == text
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x08", "\x1f", "\ud800", "\uffff"])
@@ -140,6 +141,39 @@ def test_an_encoded_array_is_a_list_and_its_schema_is_not_fetched(count: int) ->
     answer = f"<return><status>success</status><result><list>{items}</list></result></return>"
     body = envelope(f'<m:getchatchannelsResponse xmlns:m="urn:array">{answer}</m:getchatchannelsResponse>')
     assert [row["platformid"] for row in read(soap, "getchatchannels", body).dicts()] == [*map(str, range(count))]
+
+
+def test_a_list_may_be_a_text_of_json_within_the_structure(folder: Path) -> None:
+    wsdl = sandbox.wsdl(ADDRESS).decode()
+    start = wsdl.index('<xsd:element name="result"', wsdl.index('name="getchatsResponse"'))
+    end = wsdl.index('<xsd:element name="error"', start)
+    soap = described(folder, f'{wsdl[:start]}<xsd:element name="result" type="xsd:string"/>{wsdl[end:]}')
+    answer = sandbox.answer("getchats", {"status": "SUCCESS", "result": {"list": []}})
+    for text in ('{"list": [{"message": "a"}]}', '[{"message": "a"}]'):
+        body = re.sub(rb"<result>.*</result>", f"<result>{text}</result>".encode(), answer)
+        assert [row["message"] for row in read(soap, "getchats", body).dicts()] == ["a"]
+
+
+ANSWERS = [
+    sandbox.answer("getmessages", {"status": "SUCCESS", "result": {"list": [{"message": "a", "sent": True}] * 2}}),
+    sandbox.answer("getmessages", {"status": "ERROR", "error": "CHAT_NOT_FOUND"}),
+    sandbox.fault("Client", "no"),
+]
+
+
+@given(st.sampled_from(ANSWERS), st.data(), st.sampled_from([200, 400, 401, 404, 429, 500, 503]))
+def test_any_answer_is_a_reply_or_an_api_error(soap: Soap, answer: bytes, data: st.DataObject, status: int) -> None:
+    places = st.integers(0, len(answer))
+    for _ in range(data.draw(st.integers(0, 3))):
+        start, end = sorted((data.draw(places), data.draw(places)))
+        instead = data.draw(st.one_of(st.binary(max_size=6), st.just(answer[start:end] * 2)))
+        answer = answer[:start] + instead + answer[end:]
+    try:
+        reply = read(soap, "getmessages", answer, status)
+    except ApiError as error:
+        assert error.code
+    else:
+        assert all(isinstance(row.message, str | None) for row in reply.rows)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
@@ -201,8 +235,25 @@ def test_a_required_part_that_nobody_knows_is_named(folder: Path) -> None:
 
 def test_an_optional_part_that_nobody_knows_is_left_out(folder: Path) -> None:
     optional = 'name="apikey" type="xsd:string" minOccurs="0"'
-    more = sandbox.wsdl(ADDRESS).decode().replace('name="method" type="xsd:string" minOccurs="0"', optional)
+    more = sandbox.wsdl(ADDRESS).decode().replace('name="method" type="xsd:string"', optional)
     assert "apikey" not in parts(described(folder, more).call("getchatchannels", {}, LOGIN))
+
+
+def test_an_optional_part_in_which_nothing_is_known_is_left_out(folder: Path) -> None:
+    inner = (
+        '<xsd:complexType><xsd:sequence><xsd:element name="{}" type="xsd:string"{}/></xsd:sequence></xsd:complexType>'
+    )
+    plain = '<xsd:element name="method" type="xsd:string"/>'
+    for within in (inner.format("trace", ' minOccurs="0"'), inner.format("trace", "")):
+        extra = f'<xsd:element name="extra" minOccurs="0">{within}</xsd:element>'
+        soap = described(folder, sandbox.wsdl(ADDRESS).decode().replace(plain, extra))
+        assert "extra" not in parts(soap.call("getchatchannels", {}, LOGIN))
+
+
+@pytest.mark.parametrize("action", ["a&#13;&#10;X-Other: b", "ñ", "a&quot;b"])
+def test_an_action_that_http_cannot_carry_is_refused(folder: Path, action: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be an HTTP header"):
+        described(folder, sandbox.wsdl(ADDRESS).decode().replace(f"{sandbox.NAMESPACE}#getchats", action))
 
 
 def test_an_optional_parameter_that_the_wsdl_requires_is_sent_empty(folder: Path) -> None:
@@ -278,6 +329,9 @@ def test_a_code_in_the_structure_is_that_code(soap: Soap, method: str, code: str
         (b"<html><body/></html>", 200, "NOT_SOAP"),
         (b"", 200, "NOT_SOAP"),
         (b"\xff\xfe<", 200, "NOT_SOAP"),
+        (b'<?xml version="1.0" encoding="utf-9"?><a/>', 200, "NOT_SOAP"),
+        (b'<?xml version="1.0" encoding="big5"?><a/>', 200, "NOT_SOAP"),
+        (b'<?xml version="1.0" encoding="cp1252"?><a>\x81</a>', 200, "NOT_SOAP"),
         (envelope(""), 200, "NOT_SOAP"),
         (b"<a/>", 502, "HTTP_502"),
         (envelope("<x/>"), 200, "BAD_SHAPE"),

@@ -5,6 +5,7 @@ zeep sends nothing: the WSDL, what it imports and the calls go through the clien
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from pydantic import SecretBytes, SecretStr
 from afilsql import addresses
 from afilsql.api.answers import Answer, retry_after
 from afilsql.api.transports.base import Fetch, HttpCall, Login, Transport
-from afilsql.errors import ConfigError, DeliveryUnknown, InvalidParameter, NotSent
+from afilsql.errors import ConfigError, DeliveryUnknown, InvalidParameter, NotSent, WsdlError
 
 if TYPE_CHECKING:
     from afilsql.api.transports.envelope import Fault
@@ -54,7 +55,8 @@ class Soap(Transport):
         clock: The time (UTC), for a Retry-After given as a date.
 
     Raises:
-        ConfigError: zeep is not installed; the address is not usable or not safe; or the file is no WSDL.
+        ConfigError: zeep is not installed; the address is not usable or not safe.
+        WsdlError: The file is no WSDL of the API.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class Soap(Transport):
 
         Raises:
             NotSent: It cannot be had at present.
-            ConfigError: It cannot be used.
+            WsdlError: It cannot be used.
         """
         if self._operations is not None:
             return
@@ -89,12 +91,13 @@ class Soap(Transport):
             if loading is None:
                 loading = self._loading = Future()
         if not first:
-            loading.result()
+            if (failure := loading.exception()) is not None:
+                raise copy.copy(failure)
             return
         try:
             operations = self._read(_from_server(self._wsdl, fetch, self._clock))
             self._take(operations)
-        except Exception as error:
+        except BaseException as error:  # a Ctrl+C too must not leave the others waiting
             with self._lock:
                 self._loading = None
             loading.set_exception(error)
@@ -115,7 +118,7 @@ class Soap(Transport):
 
         Raises:
             InvalidParameter: A parameter holds a character that XML cannot carry.
-            ConfigError: The WSDL has no operation for this method.
+            WsdlError: The WSDL has no operation for this method.
         """
         from afilsql.api import xmltext
 
@@ -128,7 +131,7 @@ class Soap(Transport):
                 )
         operation = (self._operations or {}).get(method)
         if operation is None:
-            raise ConfigError(f"{self._wsdl} has no operation '{method}': use another transport, such as post")
+            raise WsdlError(f"{self._wsdl} has no operation '{method}': use another transport, such as post")
         values = {"class": "chat", "method": method, "user": login.user, **parameters}
         secret = {name: SecretBytes(value.encode()) for name, value in values.items()}
         secret["password"] = SecretBytes(login.password.get_secret_value().encode())
@@ -179,7 +182,7 @@ class Soap(Transport):
         addresses.check_safe(address, f"the address in {self._wsdl}", allow_http=self._allow_http)
         here, there = urlsplit(self._wsdl).hostname, urlsplit(address).hostname
         if _is_web(self._wsdl) and here != there:
-            raise ConfigError(
+            raise WsdlError(
                 f"{self._wsdl} would have the password sent to another host, {there}: if that is right, set api_url to "
                 f"{address}"
             )
@@ -196,14 +199,14 @@ def _from_folder(wsdl: Path) -> Callable[[str], bytes]:
     def load(location: str) -> bytes:
         path = Path(location.removeprefix("file://")).resolve()
         if _is_web(location) or not path.is_relative_to(folder):
-            raise ConfigError(f"{wsdl} imports {location}: save that beside it, and name it so in its imports")
+            raise WsdlError(f"{wsdl} imports {location}: save that beside it, and name it so in its imports")
         try:
             with path.open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
-            raise ConfigError(f"{path}, of the setting wsdl, cannot be read ({error.strerror})") from None
+            raise WsdlError(f"{path}, of the setting wsdl, cannot be read ({error.strerror})") from None
         if len(content) > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}, of the setting wsdl, is larger than {MAX_FILE_BYTES // 1_000_000} MB")
+            raise WsdlError(f"{path}, of the setting wsdl, is larger than {MAX_FILE_BYTES // 1_000_000} MB")
         return content
 
     return load
@@ -217,9 +220,9 @@ def _from_server(wsdl: str, fetch: Fetch, clock: Callable[[], datetime]) -> Call
         nonlocal left
         left -= 1
         if left < 0:
-            raise ConfigError(f"{wsdl} consists of more than {MAX_DOCUMENTS} documents: save it as a file")
+            raise WsdlError(f"{wsdl} consists of more than {MAX_DOCUMENTS} documents: save it as a file")
         if urlsplit(location)[:2] != urlsplit(wsdl)[:2]:
-            raise ConfigError(f"{wsdl} imports {location} from another host: save both as files, side by side")
+            raise WsdlError(f"{wsdl} imports {location} from another host: save both as files, side by side")
         try:
             answer = fetch(HttpCall("GET", SecretStr(location), {"Accept": "text/xml, */*"}))
         except DeliveryUnknown as error:
@@ -233,7 +236,7 @@ def _from_server(wsdl: str, fetch: Fetch, clock: Callable[[], datetime]) -> Call
             failure.retry_after = retry_after(answer.headers.get("Retry-After"), clock())
             raise failure
         if not 200 <= status < 300:
-            raise ConfigError(f"{location}: no WSDL there (HTTP {status}): correct the setting wsdl")
+            raise WsdlError(f"{location}: no WSDL there (HTTP {status}): correct the setting wsdl")
         return answer.body
 
     return load

@@ -5,6 +5,8 @@ zeep does all three, and nothing else of zeep is used: no client, no transport o
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,11 @@ from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
 from afilsql.api import xmltext
 from afilsql.api.methods import METHODS
-from afilsql.errors import ConfigError, InvalidParameter
+from afilsql.errors import InvalidParameter, WsdlError
+
+# zeep's opinion of a WSDL would come unasked between the lines of the worker's log.
+logging.getLogger("zeep").addHandler(logging.NullHandler())
+warnings.filterwarnings("ignore", category=UserWarning, module=r"zeep\.")
 
 #: What a WSDL may ask for beyond a method's parameters.
 CALLER = ("class", "method", "user", "password")
@@ -56,11 +62,16 @@ class Operation:
     Attributes:
         url: Where calls go.
         headers: HTTP headers of a call.
+
+    Raises:
+        WsdlError: It wants a part that nobody knows, or has an action that HTTP cannot carry.
     """
 
     def __init__(self, method: str, operation: Any, url: str) -> None:
         self.url = url
         action = operation.soapaction or ""
+        if not (action.isascii() and action.isprintable() and '"' not in action):
+            raise WsdlError(f"the soapAction of '{operation.name}' cannot be an HTTP header")
         if isinstance(operation.binding, Soap12Binding):
             self.headers = {"Content-Type": f'application/soap+xml; charset=utf-8; action="{action}"'}
         else:
@@ -102,7 +113,7 @@ def operations(location: str, load: Load) -> dict[str, Operation]:
         load: Returns the document at a place: this one, and those it imports.
 
     Raises:
-        ConfigError: It cannot be used; or raised by `load`.
+        WsdlError: It cannot be used; or raised by `load`.
         ApiError: Raised by `load`.
     """
     loader = _Loader(load)
@@ -113,12 +124,12 @@ def operations(location: str, load: Load) -> dict[str, Operation]:
         if loader.failure is not None:
             raise loader.failure from None
         # Errors of XML carry the document, which is not ours to show.
-        wrong = f"{error}" if isinstance(error, ConfigError) else f"it cannot be read ({type(error).__name__})"
+        wrong = f"{error}" if isinstance(error, WsdlError) else f"it cannot be read ({type(error).__name__})"
     else:
         if found:
             return found
         wrong = f"it has none of the operations {', '.join(METHODS)}"
-    raise ConfigError(f"{location} is not the WSDL of the chat API: {wrong}. Correct the setting wsdl")
+    raise WsdlError(f"{location} is not the WSDL of the chat API: {wrong}. Correct the setting wsdl")
 
 
 class _Loader:
@@ -135,7 +146,7 @@ class _Loader:
             document = self._load(url)
             xmltext.check(document)
         except ValueError as wrong:
-            self.failure = ConfigError(f"{url} is no WSDL: {wrong}. Correct the setting wsdl")
+            self.failure = WsdlError(f"{url} is no WSDL: {wrong}. Correct the setting wsdl")
             raise self.failure from None
         except Exception as error:
             self.failure = error
@@ -157,7 +168,7 @@ def _found(document: Any) -> Iterator[tuple[str, Operation]]:
 
 
 def _plan(elements: Any, known: set[str], above: str = "", level: int = 1) -> _Plan:
-    """Return where in a call's envelope which value goes. Raises ConfigError for a required part nobody knows."""
+    """Return where in a call's envelope which value goes. Raises WsdlError for a required part nobody knows."""
     plan: _Plan = {}
     for name, element in elements:
         optional = element.is_optional
@@ -166,12 +177,15 @@ def _plan(elements: Any, known: set[str], above: str = "", level: int = 1) -> _P
             plan[name] = _Leaf(name.lower(), optional)
         elif within and level < _LEVELS:
             try:
-                plan[name] = _plan(within, known, f"{above}{name}.", level + 1)
-            except ConfigError:
+                inner = _plan(within, known, f"{above}{name}.", level + 1)
+            except WsdlError:
                 if not optional:
                     raise
+            else:
+                if inner or not optional:
+                    plan[name] = inner
         elif not optional:
-            raise ConfigError(
+            raise WsdlError(
                 f"it wants the part '{above}{name}', for which there is no value: known are {', '.join(sorted(known))}"
             )
     return plan
