@@ -14,7 +14,7 @@ from afilsql.outbox.sqlite_rows import item_of, queue_held, queue_workers, store
 from afilsql.outbox.sqlite_subscription import subscriptions
 
 #: Where the ids of each state are found without a look at the rows of the others; of sent ones there is no use in it.
-_INDEXED = {
+INDEXED = {
     **{status: f"SELECT id FROM outbox WHERE status = '{status}'" for status in ("queued", "scheduled", "sending")},
     **{
         status: f"SELECT id FROM outbox WHERE status = '{status}' AND completed_at IS NOT NULL"
@@ -23,7 +23,7 @@ _INDEXED = {
     "uncertain": "SELECT id FROM outbox WHERE status = 'uncertain' AND completed_at IS NOT NULL UNION ALL "
     "SELECT id FROM outbox WHERE status = 'uncertain' AND check_at IS NOT NULL",
 }
-_DEPTHS = """
+DEPTHS = """
 SELECT account, SUM(waiting) AS waiting, SUM(scheduled) AS scheduled, SUM(sending) AS sending, MIN(due) AS due FROM (
     SELECT account, COUNT(*) AS waiting, 0 AS scheduled, 0 AS sending, MIN(due_at) AS due
     FROM outbox WHERE status = 'queued' GROUP BY account
@@ -31,13 +31,13 @@ SELECT account, SUM(waiting) AS waiting, SUM(scheduled) AS scheduled, SUM(sendin
     UNION ALL SELECT account, 0, 0, COUNT(*), MIN(due_at) FROM outbox WHERE status = 'sending' GROUP BY account
 ) GROUP BY account ORDER BY account
 """
-_CODES = """
+CODES = """
 SELECT COALESCE(error_code, '') AS code, COUNT(*) AS n FROM (
     SELECT error_code FROM outbox
     WHERE status = 'failed' AND completed_at IS NOT NULL AND completed_at > ? ORDER BY completed_at DESC LIMIT ?
 ) GROUP BY 1 ORDER BY 2 DESC, 1
 """
-_FINISHED = """
+FINISHED = """
 SELECT SUBSTR(completed_at, 1, 16) AS minute, SUM(status = 'sent') AS sent, SUM(status = 'failed') AS failed
 FROM outbox INDEXED BY ix_outbox_finished
 WHERE status IN ('sent', 'failed') AND completed_at IS NOT NULL AND completed_at >= ? GROUP BY 1 ORDER BY 1
@@ -50,13 +50,13 @@ class SqliteBrowser(SqliteOutbox):
     def overview(self) -> Overview:
         with self._cursor() as cursor:
             now = self._clock()
-            depths = cursor.execute(_DEPTHS).fetchall()
+            depths = cursor.execute(DEPTHS).fetchall()
             uncertain = cursor.execute(
                 "SELECT COUNT(*) AS n FROM (SELECT 1 FROM outbox WHERE status = 'uncertain' "
                 "AND completed_at IS NOT NULL LIMIT ?)",
                 (COUNTED,),
             ).fetchone()["n"]
-            codes = cursor.execute(_CODES, (stored(now - timedelta(days=1)), COUNTED)).fetchall()
+            codes = cursor.execute(CODES, (stored(now - timedelta(days=1)), COUNTED)).fetchall()
             subscribed = subscriptions(cursor)
             return Overview(
                 paused=is_paused(cursor),
@@ -71,7 +71,7 @@ class SqliteBrowser(SqliteOutbox):
 
     def finished_since(self, since: datetime) -> list[Minute]:
         with self._cursor() as cursor:
-            found = cursor.execute(_FINISHED, (stored(since),)).fetchall()
+            found = cursor.execute(FINISHED, (stored(since),)).fetchall()
         return [Minute(time_of(row["minute"]), row["sent"], row["failed"]) for row in found]
 
     def find(self, which: Filter, *, before: int | None = None, limit: int = 50) -> Found:
@@ -90,7 +90,7 @@ class SqliteBrowser(SqliteOutbox):
                 return None if one is None else (one["id"], time_of(one["created_at"]))
 
             first, end = bounds(which, row["a"], end, row_from)
-            ids = _INDEXED.get(which.status or "")
+            ids = INDEXED.get(which.status or "")
             few = ids is not None and _count(cursor, ids) <= FEW
             # The plus keeps SQLite from walking down the ids where the index of the state finds them.
             place = f"o.id IN ({ids}) AND +o.id >= ? AND +o.id < ?" if few else "o.id >= ? AND o.id < ?"

@@ -12,7 +12,7 @@ from afilsql.outbox.sqlserver import SqlServerOutbox
 from afilsql.outbox.sqlserver_rows import ITEM, item_of, json_of, subscription_of, utc
 
 #: The views whose filtered indexes find the ids of a state; of sent ones there is no use in it.
-_INDEXED = {
+INDEXED = {
     **{status: f"SELECT id FROM afil.unsent_items WHERE status = '{status}'" for status in ("queued", "scheduled")},
     "sending": "SELECT id FROM afil.unsent_items WHERE status = 'sending'",
     "failed": "SELECT id FROM afil.failed_items",
@@ -20,17 +20,17 @@ _INDEXED = {
     "uncertain": "SELECT id FROM afil.uncertain_items UNION ALL "
     "SELECT id FROM afil.unsent_items WHERE status = 'uncertain'",
 }
-_DEPTHS = """
+DEPTHS = """
 SELECT account, SUM(waiting), SUM(scheduled), SUM(sending), MAX(oldest_seconds) FROM afil.queue_status
 GROUP BY account HAVING SUM(waiting) + SUM(scheduled) + SUM(sending) > 0 ORDER BY account
 """
-_CODES = """
+CODES = """
 SELECT f.code, COUNT(*) AS items FROM (
     SELECT TOP (?) COALESCE(error_code, N'') AS code FROM afil.failed_items WHERE completed_at > ?
     ORDER BY completed_at DESC
 ) AS f GROUP BY f.code ORDER BY 2 DESC, 1
 """
-_FINISHED = """
+FINISHED = """
 SELECT f.minute, SUM(f.sent), SUM(f.failed) FROM (
     SELECT DATEDIFF(MINUTE, '2000-01-01', completed_at) AS minute, 1 AS sent, 0 AS failed
     FROM afil.sent_items WHERE completed_at >= ?
@@ -46,7 +46,7 @@ class SqlServerBrowser(SqlServerOutbox):
 
     def overview(self) -> Overview:
         with self._cursor() as cursor:
-            depths = cursor.execute(_DEPTHS).fetchall()
+            depths = cursor.execute(DEPTHS).fetchall()
             now = cursor.execute("SELECT SYSUTCDATETIME()").fetchone()[0]
             count = f"SELECT COUNT(*) FROM (SELECT TOP ({COUNTED}) id FROM afil.uncertain_items) AS u"
             uncertain = cursor.execute(count).fetchone()[0]
@@ -54,7 +54,7 @@ class SqlServerBrowser(SqlServerOutbox):
             workers = cursor.execute("SELECT name, seen_at FROM afil.workers ORDER BY seen_at DESC").fetchall()
             subscribed = cursor.execute("SELECT COUNT(*) FROM afil.subscriptions").fetchone()[0]
             failing = cursor.execute("SELECT * FROM afil.subscriptions WHERE failures > 0 ORDER BY id").fetchall()
-            codes = cursor.execute(_CODES, (COUNTED, now - timedelta(days=1))).fetchall()
+            codes = cursor.execute(CODES, (COUNTED, now - timedelta(days=1))).fetchall()
             # The one place that tells a reader of a pause.
             aspects = cursor.execute("EXEC afil.help_status").fetchall()
         return Overview(
@@ -71,7 +71,7 @@ class SqlServerBrowser(SqlServerOutbox):
     def finished_since(self, since: datetime) -> list[Minute]:
         start = since.astimezone(UTC).replace(tzinfo=None)
         with self._cursor() as cursor:
-            found = cursor.execute(_FINISHED, (start, start)).fetchall()
+            found = cursor.execute(FINISHED, (start, start)).fetchall()
         return [Minute(_EPOCH + timedelta(minutes=row[0]), row[1], row[2]) for row in found]
 
     def find(self, which: Filter, *, before: int | None = None, limit: int = 50) -> Found:
@@ -88,7 +88,7 @@ class SqlServerBrowser(SqlServerOutbox):
                 return None if row is None else (row[0], utc(row[1]))
 
             first, end = bounds(which, low, end, row_from)
-            ids = _INDEXED.get(which.status or "")
+            ids = INDEXED.get(which.status or "")
             few = ids is not None and _count(cursor, ids) <= FEW
             source = f"AND id IN ({ids}) " if few else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,48 +47,44 @@ def test_a_reader_sees_everything_and_is_offered_no_action(page: Page, rob: Clie
         assert answer.status_code == 200 and "/act/" not in answer.text, path
 
 
-@pytest.mark.parametrize("name", ACTIONS)
-def test_a_reader_may_do_nothing_whatever_they_send(page: Page, rob: Client, name: str) -> None:
+def test_a_reader_may_do_nothing_whatever_they_send(page: Page, rob: Client) -> None:
     id = page.send()
     page.finish("failed", error_code="NO_CREDIT")
-    target = {"item": str(id), "account": "default", "queue": ""}[ACTIONS[name].on]
-    assert rob.get(f"/act/{name}?target={target}").status_code == 403
-    answer = rob.post(f"/act/{name}", {"token": rob.token("/"), "target": target})
-    assert answer.status_code == 403 and "only operators" in text_of(answer).lower()
+    for name, action in ACTIONS.items():
+        target = {"item": str(id), "account": "default", "queue": ""}[action.on]
+        assert rob.get(f"/act/{name}?target={target}").status_code == 403, name
+        answer = rob.post(f"/act/{name}", {"token": rob.token("/"), "target": target})
+        assert answer.status_code == 403 and "only operators" in text_of(answer).lower(), name
     overview = page.browser.overview()
     assert page.status(id) == "failed" and not overview.paused and not overview.held
     assert "web_not_allowed" in page.events() and "web_action" not in page.events()
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/sign-out", "/act/pause"])
-@pytest.mark.parametrize("token", [None, "", "0" * 64, "other"])
-def test_a_form_without_its_token_is_refused(page: Page, ann: Client, path: str, token: str | None) -> None:
-    if token == "other":
-        token = Client(page).token()  # a good one, of another session
-    form = {"target": "", "name": "ann", "password": PASSWORD} | ({"token": token} if token is not None else {})
-    assert ann.post(path, form).status_code == 403
+def test_a_form_without_its_token_is_refused(page: Page, ann: Client) -> None:
+    of_another_session = Client(page).token()
+    for path in "/sign-in", "/sign-out", "/act/pause":
+        for token in None, "", "0" * 64, of_another_session:
+            form = {"target": "", "name": "ann", "password": PASSWORD} | ({"token": token} if token is not None else {})
+            assert ann.post(path, form).status_code == 403, (path, token)
     assert not page.browser.overview().paused and ann.get("/").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": None},
-        {"Origin": None, "Referer": "https://evil.example/"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "http://127.0.0.1"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-    ],
-    ids=str,
+ELSEWHERE: tuple[dict[str, str | None], ...] = (
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": None},
+    {"Origin": None, "Referer": "https://evil.example/"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": "http://127.0.0.1"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
 )
-def test_a_form_from_elsewhere_is_refused_even_with_its_token(
-    page: Page, ann: Client, headers: dict[str, str | None]
-) -> None:
+
+
+def test_a_form_from_elsewhere_is_refused_even_with_its_token(page: Page, ann: Client) -> None:
     form = {"token": ann.token("/act/pause?target="), "target": ""}
-    assert ann.post("/act/pause", form, headers=headers).status_code == 403
+    for headers in ELSEWHERE:
+        assert ann.post("/act/pause", form, headers=headers).status_code == 403, headers
     assert not page.browser.overview().paused
 
 
@@ -98,10 +95,10 @@ def test_a_form_from_here_is_taken_by_its_referer_where_a_browser_sends_no_origi
     assert page.browser.overview().paused
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::2]"])
-def test_a_name_that_is_not_ours_is_refused(page: Page, ann: Client, host: str) -> None:
-    answer = ann.get("/", headers={"Host": host})
-    assert answer.status_code == 400 and "queue" not in answer.text
+def test_a_name_that_is_not_ours_is_refused(ann: Client) -> None:
+    for host in "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::2]":
+        answer = ann.get("/", headers={"Host": host})
+        assert answer.status_code == 400 and "queue" not in answer.text, host
 
 
 def test_a_name_of_the_settings_is_taken(folder: Path) -> None:
@@ -110,22 +107,22 @@ def test_a_name_of_the_settings_is_taken(folder: Path) -> None:
             assert Client(page).get("/sign-in", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("path", [*(filled(p) for _, p, _, _ in ROUTES), "/nothing", "/items/999", "/items/x"])
-def test_every_answer_has_the_headers_that_protect_it(page: Page, ann: Client, path: str, method: str) -> None:
+def test_every_answer_has_the_headers_that_protect_it(page: Page, ann: Client) -> None:
     page.send()
-    answer = ann.get(path) if method == "GET" else ann.post(path, {})
-    policy = dict(p.strip().split(" ", 1) for p in answer.headers["content-security-policy"].split(";"))
-    assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'"
-    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'" and policy["form-action"] == "'self'"
-    assert "unsafe" not in str(policy)
-    assert answer.headers["x-frame-options"] == "DENY"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "same-origin"
-    assert "server" not in answer.headers
-    if not (path.startswith("/static/") and answer.status_code == 200):
-        assert answer.headers["cache-control"] == "no-store"
-        assert not re.search(r"<script(?! src=)|<style|\son\w+=|\sstyle=|javascript:", answer.text), "nothing inline"
+    paths = [*(filled(p) for _, p, _, _ in ROUTES), "/nothing", "/items/999", "/items/x"]
+    for path, answer in [(p, a) for p in paths for a in (ann.get(p), ann.post(p, {}))]:
+        policy = dict(p.strip().split(" ", 1) for p in answer.headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'none'" and policy["script-src"] == policy["style-src"] == "'self'", path
+        assert policy["frame-ancestors"] == policy["base-uri"] == "'none'" and policy["form-action"] == "'self'", path
+        assert "unsafe" not in str(policy), path
+        assert answer.headers["x-frame-options"] == "DENY", path
+        assert answer.headers["x-content-type-options"] == "nosniff", path
+        assert answer.headers["referrer-policy"] == "same-origin", path
+        assert "server" not in answer.headers, path
+        if not (path.startswith("/static/") and answer.status_code == 200):
+            assert answer.headers["cache-control"] == "no-store", path
+            inline = re.search(r"<script(?! src=)|<style|\son\w+=|\sstyle=|javascript:", answer.text)
+            assert not inline, path
 
 
 def test_the_cookie_is_for_this_page_alone(client: Client) -> None:
@@ -248,42 +245,38 @@ def test_a_form_that_is_too_large_or_none_is_refused(page: Page, ann: Client) ->
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "POST"])
-def test_other_methods_do_nothing(page: Page, ann: Client, method: str) -> None:
-    answer = ann.http.request(method, page.url + "/items", timeout=10)
-    assert answer.status_code in (403, 405)
+def test_other_methods_do_nothing(page: Page, ann: Client) -> None:
+    for method in "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "POST":
+        assert ann.http.request(method, page.url + "/items", timeout=10).status_code in (403, 405), method
 
 
-@pytest.mark.parametrize(
-    "name", ["../app.py", "..%2f..%2fconfig.py", "LICENSES.txt", "", "app.css/", "%2e%2e/app.py", "..\\app.py"]
-)
-def test_only_the_files_of_the_page_are_given_out(client: Client, name: str) -> None:
-    assert client.get(f"/static/{name}").status_code in (404, 307)
+def test_only_the_files_of_the_page_are_given_out(client: Client) -> None:
+    away = "../app.py", "..%2f..%2fconfig.py", "LICENSES.txt", "", "app.css/", "%2e%2e/app.py", "..\\app.py"
+    for name in away:
+        assert client.get(f"/static/{name}").status_code in (404, 307), name
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
-        b"GET / HTTP/1.0\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"x" * 70_000 + b"\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"\x16\x03\x01\x02\x00",
-    ],
-    ids=["two hosts", "no host", "large head", "two lengths", "not http"],
-)
-def test_requests_that_no_browser_sends_are_refused_and_the_page_lives_on(page: Page, raw: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", int(page.url.rpartition(":")[2])), timeout=10) as connection:
-        connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
-        answer = b""
-        try:
-            while part := connection.recv(65536):
-                answer += part
-        except ConnectionResetError:
-            pass
-    assert not answer or int(answer.split(b" ", 2)[1]) in (400, 403, 431)
-    assert requests.get(page.url + "/sign-in", timeout=10).status_code == 200
+HOSTILE = {
+    "two hosts": b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+    "no host": b"GET / HTTP/1.0\r\n\r\n",
+    "large head": b"GET / HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"x" * 70_000 + b"\r\n\r\n",
+    "two lengths": b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "not http": b"\x16\x03\x01\x02\x00",
+}
+
+
+def test_requests_that_no_browser_sends_are_refused_and_the_page_lives_on(page: Page) -> None:
+    for kind, raw in HOSTILE.items():
+        with socket.create_connection(("127.0.0.1", int(page.url.rpartition(":")[2])), timeout=10) as connection:
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            with suppress(ConnectionResetError):
+                while part := connection.recv(65536):
+                    answer += part
+        assert not answer or int(answer.split(b" ", 2)[1]) in (400, 403, 431), kind
+        assert requests.get(page.url + "/sign-in", timeout=10).status_code == 200, kind
 
 
 def test_no_secret_shows_in_the_settings(tmp_path: Path) -> None:
