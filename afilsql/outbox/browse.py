@@ -22,8 +22,9 @@ Outcome = Literal["arrived", "send again"]
 FEW = 100_000
 #: Of failures, and of uncertain requests, this many are counted at most.
 COUNTED = 10_000
-#: Ids that the first step back looks at, how much longer each further one is, and the seconds until it stops.
-_STEP, _GROWTH, SEARCH_SECONDS = 20_000, 4, 1.5
+#: Ids that the first step back looks at, how much longer a further one is, how long at most (for rows may come from a
+#: slow disk), and the seconds until the search stops.
+_STEP, _GROWTH, _LONGEST, SEARCH_SECONDS = 20_000, 4, 300_000, 1.5
 #: An id is given before its row is committed, and clocks are set: times are looked for this much around.
 _SLACK = timedelta(hours=1)
 
@@ -186,7 +187,9 @@ def go_back(
     at_once: bool,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Found:
-    """Look for `limit` requests from `end` (excluded) down to `first`, in ever longer steps until the time is over.
+    """Look for `limit` requests from `end` (excluded) down to `first`, in steps until the time is over.
+
+    Steps grow as long as the one before says that the next one ends in time.
 
     Args:
         fetch: Returns at most so many (third) requests with ids from `first` to `end` (excluded), newest first.
@@ -194,13 +197,18 @@ def go_back(
         monotonic: Seconds that never go back.
     """
     found: list[Item] = []
-    give_up, step = monotonic() + SEARCH_SECONDS, end - first if at_once else _STEP
+    began = monotonic()
+    step = end - first if at_once else _STEP
     while end > first and len(found) <= limit:
-        start = max(first, end - step)
+        start, before = max(first, end - step), monotonic()
         found += fetch(start, end, limit + 1 - len(found))
-        end, step = start, step * _GROWTH
-        if monotonic() >= give_up:
+        now = monotonic()
+        left = began + SEARCH_SECONDS - now
+        if left <= 0:
+            end = start
             break
+        in_time = (end - start) * left / (now - before) if now > before else step * _GROWTH
+        end, step = start, max(_STEP, int(min(step * _GROWTH, _LONGEST, in_time)))
     if len(found) > limit:
         return Found(found[:limit], found[limit - 1].id)
     return Found(found, end if end > first else None, searched=end <= first)

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from afilsql.api.methods import METHODS, PLATFORMS
-from afilsql.outbox.browse import COUNTED, Filter
+from afilsql.errors import RequestNotFound
+from afilsql.outbox.browse import COUNTED, Browser, Filter
 from afilsql.outbox.records import STATUSES
 from afilsql.web.actions import ACTIONS, Action, is_target, of_item, reason_of
 from afilsql.web.site import Site, is_htmx, render, site_of, user_of, visit_of, with_query
@@ -103,6 +104,7 @@ def items(request: Request) -> Response:
         "before": before,
         "newest": with_query("/items", **given),
         "older": with_query("/items", **given, before=found.older) if found and found.older else None,
+        "exact": _exact(site.browser, which.id),
         "shows": shows,
     }
     if is_htmx(request):
@@ -211,6 +213,14 @@ def _done(request: Request) -> str:
 
 def _said(text: str, target: str) -> str:
     return text.replace("{target}", target)
+
+
+def _exact(browser: Browser, id: int) -> int | None:
+    """The request whose id was searched for; it need not be searched for."""
+    try:
+        return None if id < 0 else browser.get(id).item.id
+    except RequestNotFound:
+        return None
 
 
 def _id(id: int) -> int:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from afilsql.errors import InvalidParameter, RequestNotFound
-from afilsql.outbox.browse import Browser, Filter, go_back, open_browser
+from afilsql.outbox.browse import SEARCH_SECONDS, Browser, Filter, go_back, open_browser
 from afilsql.outbox.browse_sqlite import SqliteBrowser
 from afilsql.outbox.records import Item, Request
 from tests.contract.conftest import Engine
@@ -264,15 +264,19 @@ def test_a_pause_without_a_name_or_a_reason_is_refused(
 
 def test_a_search_that_takes_too_long_says_where_it_stopped_and_goes_on_from_there() -> None:
     asked: list[tuple[int, int]] = []
-    seconds = iter(range(100))
+    passed, rate = 0.0, 200_000.0
 
     def fetch(start: int, end: int, most: int) -> list[Item]:
+        nonlocal passed
         asked.append((start, end))
+        passed += (end - start) / rate
         return []
 
-    found = go_back(fetch, first=1, end=10_000_001, limit=50, at_once=False, monotonic=lambda: float(next(seconds)))
+    found = go_back(fetch, first=1, end=10_000_001, limit=50, at_once=False, monotonic=lambda: passed)
     assert not found.searched and found.older == asked[-1][0] > 1
-    again = go_back(fetch, first=1, end=found.older, limit=50, at_once=False, monotonic=lambda: 0.0)
+    assert SEARCH_SECONDS <= passed < 1.2 * SEARCH_SECONDS, "a step is no longer than the time left"
+    rate = float("inf")
+    again = go_back(fetch, first=1, end=found.older, limit=50, at_once=False, monotonic=lambda: passed)
     assert again.searched and again.older is None
     assert asked[0][1] == 10_000_001 and asked[-1][0] == 1
     assert all(before[0] == after[1] for before, after in pairwise(asked)), "no id is left out"

@@ -62,7 +62,8 @@ def test_requests_are_searched_filtered_and_paged(page: Page, rob: Client) -> No
     older = re.search(r'href="(/items\?before=\d+)" rel="next"', rob.get("/items").text)
     assert older and ids(rob, older[1].removeprefix("/items")) == made[-51:-101:-1]
     assert ids(rob, "?text=order+77") == [made[77]] and ids(rob, "?text=34600000077") == [made[77]]
-    assert ids(rob, f"?text={made[-1]}") == [made[-1]], "by its id"
+    assert ids(rob, f"?text={made[-1]}") == [made[-1]] * 2, "by its id, with a link right to it"
+    assert "There is a request 4 ." in text_of(rob.get("/items?text=4&status=failed"))
     assert ids(rob, "?status=cancelled") == made[1::-1]
     assert ids(rob, "?status=cancelled&text=order+1") == [made[1]]
     assert ids(rob, "?account=nobody") == ids(rob, "?method=sendfile") == ids(rob, "?code=X") == []
