@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from afilsql import plain
 from afilsql.api.methods import METHODS, PLATFORMS
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.browse import COUNTED, Browser, Filter
@@ -42,7 +43,8 @@ def charts(request: Request) -> Response:
 
 
 def _now(request: Request) -> dict[str, Any]:
-    found = site_of(request).figures.overview()
+    site = site_of(request)
+    found = site.figures.overview()
     waiting = sum(d.waiting for d in found.depths)
     oldest = max((d.oldest_seconds for d in found.depths if d.oldest_seconds is not None), default=None)
     alive = sum(1 for _, seconds in found.workers if seconds <= ALIVE_SECONDS)
@@ -55,8 +57,10 @@ def _now(request: Request) -> dict[str, Any]:
         "alive": alive,
         "alive_seconds": ALIVE_SECONDS,
         "held": dict(found.held),
+        "names": sorted(
+            {d.account for d in found.depths} | {n for n, _ in found.held} | set(site.browser.account_names())
+        ),
         "counted": COUNTED,
-        "at": datetime.now(UTC),
     }
 
 
@@ -86,7 +90,7 @@ def items(request: Request) -> Response:
         account=given["account"][:128] or None,
         method=given["method"][:20] or None,
         platform=given["platform"][:20] or None,
-        code=given["code"][:100] or None,
+        code=(given["code"][:100] if shows else plain.code(given["code"])) if given["code"] else None,
         messages=shows,
         since=times.get("since"),
         until=times.get("until"),
@@ -105,7 +109,6 @@ def items(request: Request) -> Response:
         "newest": with_query("/items", **given),
         "older": with_query("/items", **given, before=found.older) if found and found.older else None,
         "exact": _exact(site.browser, which.id),
-        "shows": shows,
     }
     if is_htmx(request):
         return render(request, "results.html", **values)
@@ -139,7 +142,7 @@ def item(request: Request) -> Response:
 
 def conversation(request: Request) -> Response:
     """A conversation as a chat."""
-    site, user, query = site_of(request), user_of(request), request.query_params
+    site, query = site_of(request), request.query_params
     platform, platformid, destination = (query.get(n, "") for n in ("platform", "platformid", "destination"))
     if not (platform and platformid and destination):
         raise HTTPException(404, "A conversation has a platform, a platformid and a destination.")
@@ -161,7 +164,6 @@ def conversation(request: Request) -> Response:
         platform=platform,
         platformid=platformid,
         destination=destination,
-        shows=site.shows_messages(user),
     )
 
 

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from afilsql import plain
 from afilsql.errors import AfilsqlError, DatabaseError, DatabaseUnavailable, InvalidParameter, RequestNotFound
 from afilsql.logs import Logger
 from afilsql.outbox.browse import Browser
@@ -108,11 +109,15 @@ def is_htmx(request: Request) -> bool:
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """Return a page."""
-    visit = visit_of(request)
+    visit, site = visit_of(request), site_of(request)
+    shows = visit.user is not None and site.shows_messages(visit.user)
     shared = {
         "user": visit.user,
+        "shows": shows,
+        # An API may echo a message where its code stands.
+        "code_of": (lambda code: code) if shows else plain.code,
         "by_proxy": visit.by_proxy,
-        "token": site_of(request).sessions.token(visit.session),
+        "token": site.sessions.token(visit.session),
         "path": request.url.path,
     }
     return HTMLResponse(_templates().get_template(template).render(shared | values), status)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from afilsql.outbox.browse import Minute
+from afilsql.outbox.records import Account
 from afilsql.web.figures import FRESH_SECONDS, Figures
 from afilsql.web.text import duration, visible
 from tests.web.site import Client, Page, later, served, text_of
@@ -42,6 +43,11 @@ def test_the_overview_tells_what_waits_failed_and_is_held(page: Page, ann: Clien
     assert "NO_CREDIT 2 NO_CHANNEL 1" in said
     assert said.count("1 sent, 3 failed") == 2, "of the hour and of the day"
     assert text_of(ann.get("/live", headers={"HX-Request": "true"})).startswith("1 waiting")
+
+
+def test_an_account_can_be_paused_before_anything_waits_for_it(page: Page, ann: Client) -> None:
+    page.browser.announce([Account("shop")])
+    assert 'href="/act/pause-account?target=shop"' in ann.get("/").text
 
 
 def test_the_figures_stand_in_a_table_for_those_who_see_no_chart(page: Page, rob: Client) -> None:
@@ -211,13 +217,15 @@ def test_the_words_after_an_action_are_ours_whatever_the_address_says(ann: Clien
 def test_readers_neither_see_nor_search_messages_where_the_settings_say_so(folder: Path) -> None:
     with served(folder, mask_messages=True) as page:
         page.send("34600000000", "a secret")
-        page.finish("failed", error_code="NO_CREDIT", body='{"echo":"a secret"}')
+        page.finish("failed", error_code="the secret code", detail="a secret detail", body='{"echo":"a secret"}')
         rob, ann = Client(page), Client(page)
         rob.sign_in("rob"), ann.sign_in("ann")
-        for path in ("/items", "/items/1", CHAT, "/items?text=34600000000"):
-            assert "secret" not in rob.get(path).text and "hidden" in rob.get(path).text, path
+        for path in ("/", "/items", "/items/1", CHAT, "/items?text=34600000000"):
+            assert "secret" not in rob.get(path).text, path
+            assert "hidden" in rob.get(path).text or path == "/", path
             assert "secret" in ann.get(path).text, path
-        assert ids(rob, "?text=secret") == [] and ids(ann, "?text=secret") == [1]
+        for query in "?text=secret", "?code=the+secret+code":
+            assert ids(rob, query) == [] and ids(ann, query) == [1], query
         assert ids(rob, "?text=34600000000") == [1]
 
 
