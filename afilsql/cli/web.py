@@ -27,7 +27,7 @@ def serve(
     ctx: typer.Context,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="In place of the setting web.port.")] = None,
 ) -> None:
-    """Serve the operators' page until stopped; [web] in the settings says where, and who may sign in."""
+    """Serve the operators' page until stopped; the settings under web say where, and who may sign in."""
     if ctx.invoked_subcommand is not None:
         return
     from afilsql import web
@@ -58,7 +58,7 @@ def serve(
 
 
 def hash_password() -> None:
-    """Ask for a password and print its hash, for [web.users.NAME] in the settings."""
+    """Ask for a password and print its hash, for password_hash of a user in the settings."""
     from afilsql import web
 
     web.require()
