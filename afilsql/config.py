@@ -25,11 +25,13 @@ from afilsql import addresses, secretfiles, settingsfile
 from afilsql.accounts import DEFAULT_ACCOUNT, DEFAULT_API_URL, PREFIX, AccountFields, AccountSettings
 from afilsql.errors import ConfigError
 from afilsql.masking import MaskedUrl, masked_url
+from afilsql.websettings import WebSettings
 
 #: Settings that are JSON in the environment, each with an example.
 _IN_JSON = {
     "accounts": '{"name": {"user": "…", "password": "…"}}',
     "alert_command": '["/path/to/program", "argument"]',
+    "web": '{"users": {"name": {"password_hash": "…", "role": "reader"}}}',
 }
 #: A value, and the file that holds it in its place.
 _PAIRS = (
@@ -76,6 +78,7 @@ class Settings(AccountFields):
         pulse_file: File the worker renews while its loop moves, which `afilsql health` reads.
         alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
             array.
+        web: The operators' page, see WebSettings; in the environment a JSON object.
         alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
         metrics_port: Port of /healthz, /readyz and /metrics, 0 takes any; None is none.
         metrics_host: Address they are served on.
@@ -112,6 +115,7 @@ class Settings(AccountFields):
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     metrics_host: str = Field("127.0.0.1", min_length=1)
     traces: bool | None = None
+    web: WebSettings = WebSettings()
 
     @field_validator("api_time_zone")
     @classmethod
@@ -199,8 +203,8 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
         key = ".".join(str(part) for part in first["loc"])
         root = str(first["loc"][0]) if first["loc"] else ""
         where = PREFIX + key.upper().replace(".", "_", 1) if root in from_env else f"{key} in {path}"
-        if root == "accounts" and root in from_env:
-            where = f"{PREFIX}ACCOUNTS ({key})"
+        if root in ("accounts", "web") and root in from_env:
+            where = f"{PREFIX}{root.upper()} ({key})"
         raise ConfigError(f"the setting {where} is wrong: {first['msg'].removeprefix('Value error, ')}") from None
     return settings if "database_url" in merged else _with_database_url(settings, environ)
 

@@ -60,6 +60,9 @@ def _refuse_unknown(
 def _holds_secret(data: Mapping[str, Any]) -> bool:
     urls = [str(data.get(name, "")) for name in ("database_url", "proxy")]
     tables = [data, *(a for a in data.get("accounts", {}).values() if isinstance(a, dict))]
-    return any(table.keys() & {"password", "client_secret"} for table in tables) or any(
-        masked_url(url) != url for url in urls
+    web = data.get("web")
+    return (
+        any(table.keys() & {"password", "client_secret"} for table in tables)
+        or any(masked_url(url) != url for url in urls)
+        or (isinstance(web, dict) and bool(web.keys() & {"users", "secret"}))
     )

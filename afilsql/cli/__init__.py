@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from afilsql.cli import check, enqueue, inbound, legacy, operate, run, service, top, tryout
+from afilsql.cli import check, enqueue, inbound, legacy, operate, run, service, top, tryout, web
 from afilsql.cli.context import EXIT_HELP, Exit, State, exit_code, note
 from afilsql.errors import AfilsqlError
 
@@ -34,7 +34,7 @@ def _global_options(
     ctx.obj = State(config)
 
 
-for _module in (enqueue, inbound, operate, check, run, service, top, tryout, legacy):
+for _module in (enqueue, inbound, operate, check, run, service, top, web, tryout, legacy):
     _module.register(app)
 
 
