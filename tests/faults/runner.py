@@ -12,7 +12,8 @@ from contextlib import closing
 from datetime import datetime, timedelta
 
 from afilsql import logs
-from afilsql.cli.run import Clients, _stop_on_signals
+from afilsql.cli.run import _stop_on_signals
+from afilsql.clients import Clients
 from afilsql.config import load_settings
 from afilsql.credentials import Logins
 from afilsql.delivery.worker import Worker, utcnow
