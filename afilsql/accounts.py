@@ -43,7 +43,7 @@ def _in_capitals(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-def _listed(value: object) -> object:
+def listed(value: object) -> object:
     """Read a text as a list: words apart by commas, as the environment gives them."""
     return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
@@ -95,7 +95,7 @@ class AccountFields(Secretive):
     client_secret_file: Path | None = None
     scope: str = ""
     wsdl: Annotated[str | None, AfterValidator(addresses.of_wsdl)] = None
-    platforms: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), AfterValidator(_are_platforms)] = Field(
+    platforms: Annotated[tuple[str, ...] | None, BeforeValidator(listed), AfterValidator(_are_platforms)] = Field(
         None, min_length=1
     )
     rate: float | None = Field(default=None, gt=0, le=10_000)

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     PlainSerializer,
     ValidationError,
@@ -22,7 +23,7 @@ from pydantic import (
 )
 
 from afilsql import addresses, secretfiles, settingsfile
-from afilsql.accounts import DEFAULT_ACCOUNT, DEFAULT_API_URL, PREFIX, AccountFields, AccountSettings
+from afilsql.accounts import DEFAULT_ACCOUNT, DEFAULT_API_URL, PREFIX, AccountFields, AccountSettings, listed
 from afilsql.errors import ConfigError
 from afilsql.masking import MaskedUrl, masked_url
 from afilsql.websettings import WebSettings
@@ -50,6 +51,7 @@ class Settings(AccountFields):
     Attributes:
         database_url: Where the outbox is: sqlite:///file.db or mssql+pyodbc://….
         database_url_file: File that holds it.
+        databases: More databases on its server that the worker serves; in the environment names apart by commas.
         api_url: Address of the chat API, of every account that has none of its own and the same kind of transport.
         accounts: Settings by account name; in the environment a JSON object.
         concurrency: Calls at a time.
@@ -87,6 +89,7 @@ class Settings(AccountFields):
 
     database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
     database_url_file: Path | None = None
+    databases: Annotated[tuple[str, ...], BeforeValidator(listed)] = ()
     accounts: dict[str, AccountSettings] = Field(default_factory=dict)
     concurrency: int = Field(32, ge=1, le=256)
     lease_seconds: int = Field(120, ge=5, le=3600)

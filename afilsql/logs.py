@@ -138,8 +138,8 @@ def _harmless(key: str, value: Any) -> Any:
     return plain.escaped(str(value))
 
 
-def log_event(logger: Logger, event: events.Event) -> None:
-    """Write one event of the worker as a log line."""
+def log_event(logger: Logger, event: events.Event, database: str = "") -> None:
+    """Write one event of the worker as a log line, with the database where the process serves several."""
     level = _LEVEL.get(type(event), "info")
     if isinstance(event, events.Delivered) and event.kind in ("failed", "uncertain", "hold", "retry"):
         level = "warning"
@@ -153,6 +153,8 @@ def log_event(logger: Logger, event: events.Event) -> None:
     if (given := values.get("code")) is not None and (shown := plain.code(given)) != given:
         # The detail quotes the code.
         values |= {"code": shown, "detail": "the code is no name and may quote the message: see afil.attempts"}
+    if database:
+        values["database"] = database
     getattr(logger, level)(name, **values)
 
 

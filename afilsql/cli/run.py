@@ -6,15 +6,16 @@ import os
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, fields
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from afilsql.cli.context import Exit, config_of, exit_code, outbox_of, settings_of
+from afilsql.cli.context import Exit, config_of, database_of, ensure_embedded, exit_code, settings_of
 from afilsql.errors import AfilsqlError, ConfigError, InvalidParameter
 from afilsql.service.signals import on_signals
 
@@ -100,8 +101,8 @@ def run_worker(
 
         alerter = Alerter(watching.hooks(hooks), worker=name, on_failure=fail)
 
-        def on_event(event: Event) -> None:
-            watch(event)
+        def on_event(event: Event, database: str) -> None:
+            watch(event, database)
             alerter.notice(event)
             watching.watchers.notice(event)
 
@@ -142,10 +143,13 @@ def _deliver(
     watchers: Sequence[Watcher],
     threshold: Threshold,
     logger: Logger,
-    on_event: Callable[[Event], None],
+    on_event: Callable[[Event, str], None],
 ) -> None:
     from afilsql.clients import Clients
+    from afilsql.delivery.handover import Totals
     from afilsql.delivery.worker import Worker
+    from afilsql.outbox import open_outbox
+    from afilsql.service.databases import JointPulse, Workers, urls_of
     from afilsql.service.notify import Notifier, watchdog_seconds
     from afilsql.service.reload import Reloader, terms_of
     from afilsql.service.watchers import Manager, PulseFile, WatchedPulse
@@ -166,36 +170,59 @@ def _deliver(
     file = [PulseFile(settings.pulse_file)] if settings.pulse_file else []
     all_watchers: list[Watcher] = [manager, *file, *watchers]
 
-    def tell(event: Event) -> None:
-        on_event(event)
-        for watcher in all_watchers:
-            watcher.notice(event)
+    served = urls_of(settings)
+    pulse = WatchedPulse([watching.pulse, *all_watchers])
+    joint = JointPulse(pulse, len(served))
+    one_at_a_time = threading.Lock()
 
-    with closing(notifier), closing(clients_for(settings)) as clients, outbox_of(ctx, warn) as outbox:
+    def tell(event: Event, database: str) -> None:
+        with one_at_a_time:
+            on_event(event, database)
+            for watcher in all_watchers:
+                watcher.notice(event)
+
+    def ended(database: str, how: Totals | Exception) -> None:
+        joint.left(list(served).index(database))
+        of = {"database": database} if database else {}
+        if isinstance(how, Totals):
+            logger.info("worker_ended", worker=name, **of, **asdict(how))
+        elif len(served) > 1:  # of a single one whoever runs it tells
+            detail = str(how) if isinstance(how, AfilsqlError) else ""
+            logger.error("database_given_up", **of, error=type(how).__name__, detail=detail)
+
+    with ExitStack() as stack:
+        stack.enter_context(closing(notifier))
+        clients = stack.enter_context(closing(clients_for(settings)))
+        database_of(ctx, warn)
         terms = terms_of(settings, clients)
-        made = Worker(
-            watching.watchers.outbox(outbox),
-            name=name,
-            lease_seconds=settings.lease_seconds,
-            on_event=tell,
-            around=watching.watchers.deliver,
-            pulse=WatchedPulse([watching.pulse, *all_watchers]),
-            **{field.name: getattr(terms, field.name) for field in fields(terms)},
-        )
+        made = {}
+        for number, (database, url) in enumerate(served.items()):
+            ensure_embedded(url)
+            outbox = stack.enter_context(open_outbox(url, allow_private_urls=settings.allow_private_urls))
+            made[database] = Worker(
+                watching.watchers.outbox(outbox),
+                name=name,
+                lease_seconds=settings.lease_seconds,
+                on_event=partial(tell, database=database),
+                around=watching.watchers.deliver,
+                pulse=pulse if len(served) == 1 else joint.part(number),
+                **{field.name: getattr(terms, field.name) for field in fields(terms)},
+            )
+        workers = Workers(made, ended)
         reloader = Reloader(
             settings,
             load=load,
             clients_for=clients_for,
-            adopt=made.adopt,
+            adopt=workers.adopt,
             threshold=threshold,
             manager=manager,
             logger=logger,
         )
         with closing(reloader):
-            control(made.stop, reloader.ask)
-            logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until)
-            totals = made.run(until=until)
-    logger.info("worker_ended", worker=name, **asdict(totals))
+            control(workers.stop, reloader.ask)
+            several = {"databases": list(served)} if len(served) > 1 else {}
+            logger.info("worker_started", worker=name, concurrency=settings.concurrency, until=until, **several)
+            workers.run(until=until)
 
 
 def _logins(ctx: typer.Context, logger: FilteringBoundLogger) -> Callable[[str], Login]:
@@ -216,15 +243,18 @@ def _logins(ctx: typer.Context, logger: FilteringBoundLogger) -> Callable[[str],
 @contextmanager
 def _logging(
     settings: Settings, threshold: Threshold, sink: Sink | None, on_lost: Callable[[int], None]
-) -> Iterator[tuple[Logger, Callable[[Event], None]]]:
-    """Yield the logger and what to do with an event: log it, and on a terminal keep a line with the counts below."""
+) -> Iterator[tuple[Logger, Callable[[Event, str], None]]]:
+    """Yield the logger and what to do with an event of a database.
+
+    It is logged; on a terminal a line with the counts is kept below.
+    """
     from afilsql import logs
 
     format = settings.log_format if sink is None else "json"
     open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=format, on_lost=on_lost)
     if sink is not None or sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
         with open_log(sink=sink) as logger:
-            yield logger, lambda event: logs.log_event(logger, event)
+            yield logger, lambda event, database: logs.log_event(logger, event, database)
         return
     from afilsql.cli.live import LiveLine
     from afilsql.delivery.events import Delivered
@@ -233,10 +263,10 @@ def _logging(
     line = LiveLine(TextSink(sys.stderr))
     with open_log(sink=line) as logger:
 
-        def watch(event: Event) -> None:
+        def watch(event: Event, database: str) -> None:
             line.watch(event)
             if not isinstance(event, Delivered) or event.kind != "sent":
-                logs.log_event(logger, event)
+                logs.log_event(logger, event, database)
 
         yield logger, watch
 

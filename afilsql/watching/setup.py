@@ -72,11 +72,12 @@ class Watching:
             if self._traces is not None:
                 stack.callback(self._traces.close, TRACES_CLOSE_SECONDS)
             if self._meters is not None and self._settings.metrics_port is not None:
+                from afilsql.service.databases import urls_of
                 from afilsql.watching.depth import DepthReader
                 from afilsql.watching.queue import QueueCollector
                 from afilsql.watching.server import WatchServer
 
-                queue = QueueCollector(DepthReader(self._settings.database_url), self._meters.account)
+                queue = QueueCollector(DepthReader(*urls_of(self._settings).values()), self._meters.account)
                 stack.callback(queue.close)
                 self._meters.registry.register(queue)
                 server = WatchServer(

@@ -1,0 +1,134 @@
+"""Several databases of one server, served by one worker process: an outbox and a loop each, side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from afilsql.config import Settings
+from afilsql.delivery.handover import Totals
+from afilsql.delivery.pulse import Pulse
+from afilsql.delivery.terms import Terms
+from afilsql.delivery.worker import Until, Worker
+from afilsql.errors import ConfigError
+
+
+def urls_of(settings: Settings) -> dict[str, str]:
+    """Return the URL of each database to serve, by its name; that of a single one is called "".
+
+    Raises:
+        ConfigError: More are named and the URL is not one in which a database can be put for another.
+    """
+    if not settings.databases:
+        return {"": settings.database_url}
+    url = sa.make_url(settings.database_url)
+    if url.get_backend_name() != "mssql" or not url.database:
+        raise ConfigError(
+            "AFILSQL_DATABASES names databases on a server, so AFILSQL_DATABASE_URL must be like "
+            "mssql+pyodbc://user:password@server:1433/database: put the first one there"
+        )
+    names = dict.fromkeys([url.database, *settings.databases])
+    return {name: url.set(database=name).render_as_string(hide_password=False) for name in names}
+
+
+class JointPulse:
+    """Beats for several loops: whenever all that still run have beaten since it last did.
+
+    Args:
+        whole: Is beaten.
+        count: How many loops there are.
+    """
+
+    def __init__(self, whole: Pulse, count: int) -> None:
+        self._whole = whole
+        self._missing = self._all = frozenset(range(count))
+        self._lock = threading.Lock()
+
+    def part(self, number: int) -> Pulse:
+        """Return the pulse of one loop, numbered from 0."""
+        return _Part(self, number)
+
+    def left(self, number: int) -> None:
+        """Wait no more for a loop that has ended."""
+        with self._lock:
+            self._all -= {number}
+            self._missing -= {number}
+
+    def beaten(self, number: int) -> None:
+        """Note that a loop moved."""
+        with self._lock:
+            self._missing -= {number}
+            if not self._missing:
+                self._missing = self._all
+                self._whole.beat()
+
+
+class _Part(Pulse):
+    """The pulse of one loop of several."""
+
+    def __init__(self, joint: JointPulse, number: int) -> None:
+        super().__init__()
+        self._joint = joint
+        self._number = number
+
+    def beat(self) -> None:
+        """Note that this loop moved."""
+        super().beat()
+        self._joint.beaten(self._number)
+
+
+class Workers:
+    """One worker or several, run as one.
+
+    Args:
+        workers: By the name of the database.
+        on_end: Told how each ended: its totals, or the error that ended it.
+    """
+
+    def __init__(
+        self, workers: Mapping[str, Worker], on_end: Callable[[str, Totals | Exception], None] = lambda *_: None
+    ) -> None:
+        self._workers = workers
+        self._on_end = on_end
+
+    def stop(self) -> None:
+        """See Worker.stop."""
+        for worker in self._workers.values():
+            worker.stop()
+
+    def adopt(self, terms: Terms) -> None:
+        """See Worker.adopt."""
+        for worker in self._workers.values():
+            worker.adopt(terms)
+
+    def run(self, *, until: Until) -> None:
+        """Run them all to their ends; the others go on when one fails.
+
+        Raises:
+            Exception: What ended the first that failed, once all have ended.
+        """
+        failures: list[Exception] = []
+
+        def one(name: str, worker: Worker) -> None:
+            try:
+                totals = worker.run(until=until)
+            except Exception as error:  # noqa: BLE001 - raised below, when the others have ended too
+                failures.append(error)
+                self._on_end(name, error)
+            else:
+                self._on_end(name, totals)
+
+        threads = [
+            threading.Thread(target=one, args=item, name=f"worker {item[0]}")
+            for item in list(self._workers.items())[1:]
+        ]
+        for thread in threads:
+            thread.start()
+        one(*next(iter(self._workers.items())))
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(1.0)  # in turns, so that signals are handled meanwhile
+        if failures:
+            raise failures[0]
