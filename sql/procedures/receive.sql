@@ -5,7 +5,7 @@ Keep the list that a call brought, as rows of chat_channel, chat or chat_message
 that is there and says the same is left alone, so the same answer twice changes nothing.
 
 A transaction of its own, outside afil.exchange: triggers on chat_message are other people's, and one that is slow or
-fails holds up no send. Two answers of one channel take turns. Messages are inserted first, so that a slow trigger holds
+fails holds up no send. Two lists of one channel's chats, or of one conversation, take turns. Messages are inserted first, so that a slow trigger holds
 nothing but them.
 
 Messages are inserted in the order of their times. is_new is 1 of those that came after the first look at their
@@ -19,7 +19,7 @@ EXEC afil.receive
     @rows = N'[]';
 
 Returns  a row: received bit, 0 when the lease had passed to another and nothing was kept; 0
-Errors   51001 a parameter is not allowed; 51010 another answer of the channel has been at it for ten seconds; whatever a
+Errors   51001 a parameter is not allowed; 51010 another answer to the same has been at it for ten seconds; whatever a
          trigger on the tables raises
 Grants   afil_worker
 */
@@ -59,7 +59,15 @@ BEGIN
         WHERE id = @id AND status = 'sending' AND lease_id = @lease_id AND attempts = @attempt;
         IF @account IS NOT NULL
         BEGIN
-            SET @turn = CONCAT(N'receive.', @account, N'.', @platform, N'.', @platformid);
+            SET @turn = CONCAT(
+                    N'receive.',
+                    @account,
+                    N'.',
+                    @platform,
+                    N'.',
+                    @platformid,
+                    CASE WHEN @list = 'messages' THEN N'.' + @destination END
+                );
             EXEC afil.lock_name @name = @turn;
             SET @now = SYSUTCDATETIME();
             IF @list = 'channels'

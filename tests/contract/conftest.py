@@ -26,9 +26,9 @@ from afilsql.outbox.sqlite import SqliteOutbox
 
 _KEPT = (schema.error_code, schema.setting, schema.sql_object)
 _TABLE = re.compile(rf"\b(FROM|UPDATE|INTO|ON) (?=({'|'.join(t.name for t in schema.metadata.tables.values())})\b)")
-#: Seconds that pass by waiting where the clock cannot be moved; of more, the times of subscriptions are set back.
+#: Seconds that pass by waiting where the clock cannot be moved; of more, these times are set back.
 _SLEPT = 4.5
-_OF_SUBSCRIPTIONS = (("subscription", "due_at"), ("chat", "poll_at"), ("account", "poll_tokens_at"))
+_TIMES = (("subscription", "due_at"), ("chat", "poll_at"), ("account", "poll_tokens_at"), ("outbox", "check_at"))
 
 
 @dataclass
@@ -138,7 +138,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             if seconds <= _SLEPT:
                 time.sleep(seconds)
                 return
-            for table, column in _OF_SUBSCRIPTIONS:
+            for table, column in _TIMES:
                 query(f"UPDATE {table} SET {column} = DATEADD(SECOND, -{seconds:.0f}, {column})")
 
         yield Engine(request.getfixturevalue("tsql_outbox"), again, later, lambda: datetime.now(UTC), query, url)

@@ -41,7 +41,7 @@ def test_a_worker_whose_database_falls_silent_notices_and_goes_on_by_itself(empt
         sandbox(0.02) as api,
         open_outbox(empty_tsql) as outbox,
         Proxy(port_of(empty_tsql)) as proxy,
-        workers(1, impatient(through(empty_tsql, proxy), 5), api.url, command=WORKER) as (process,),
+        workers(1, impatient(through(empty_tsql, proxy), 10), api.url, command=WORKER) as (process,),
     ):
         accepted = {outbox.enqueue(r): r.parameters["message"] for r in [request(0, 1)]}
         wait_until(lambda: api.count() == 1, "the worker did not start")

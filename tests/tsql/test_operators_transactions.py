@@ -17,6 +17,7 @@ CALLS = {
     "pause": ("@account = N'shop'", "@account = N''"),
     "resume": ("", "@account = N''"),
     "release_account": ("@account = N'shop'", "@account = N''"),
+    "forget_account": ("@account = N'shop'", "@account = N''"),
     "requeue": ("@ids = N'[1]'", "@ids = N'x'"),
     "cancel": ("@account = N'shop'", "@ids = N'x'"),
     "resolve": ("@id = {uncertain}, @outcome = 'arrived'", "@id = 0, @outcome = 'arrived'"),
@@ -34,6 +35,7 @@ def test_every_header_that_speaks_of_it_is_tested_here() -> None:
 @pytest.mark.parametrize("procedure", CALLS)
 def test_a_call_that_works_leaves_the_transaction_open_and_a_refused_one_ends_it(query: Any, procedure: str) -> None:
     uncertain = add(query, "uncertain")
+    query('EXEC afil.announce @accounts = N\'[{"name": "shop"}]\'')
     good, bad = (f"EXEC afil.{procedure} {p.format(uncertain=uncertain)};" for p in CALLS[procedure])
     query(f"BEGIN TRANSACTION; {good}")
     assert query("SELECT @@TRANCOUNT")[0][0] == 1
