@@ -17,11 +17,11 @@ from tests.benchmarks.backlog import fill
 from tests.faults.process_campaign import made
 from tests.faults.processes import WORKER, sandbox, workers
 
-#: Seconds a worker gets to start and to fill its senders before counting begins.
-SETTLE = 3.0
+#: Seconds since its last exchange within which a worker counts as there.
+ALIVE = 3.0
 
 
-def rate(url: str, count: int, *, latency: float, concurrency: int, seconds: float) -> float:
+def rate(url: str, count: int, *, latency: float, concurrency: int, settle: float, seconds: float) -> float:
     """Return the messages a second that so many workers send together.
 
     Args:
@@ -29,19 +29,20 @@ def rate(url: str, count: int, *, latency: float, concurrency: int, seconds: flo
         count: Worker processes.
         latency: Seconds the API takes for an answer.
         concurrency: Calls at a time in each.
+        settle: Seconds they get to fill their senders, once all are there: a first exchange takes longer.
         seconds: How long is counted.
     """
     limit = concurrency / latency * count
-    rows = int(limit * (seconds + 60))
+    rows = int(limit * (seconds + settle + 60))
     fill(url, rows, chats=rows)
     with (
         sandbox(latency) as api,
         open_outbox(url) as outbox,
         workers(count, url, api.url, command=WORKER, AFILSQL_CONCURRENCY=str(concurrency), AFILSQL_LOG_LEVEL="warning"),
     ):
-        while len([w for w in outbox.status().workers if w[1] < SETTLE]) < count or outbox.status().counts["sent"] == 0:
+        while len([w for w in outbox.status().workers if w[1] < ALIVE]) < count or outbox.status().counts["sent"] == 0:
             time.sleep(0.2)
-        time.sleep(SETTLE)
+        time.sleep(settle)
         began, before = time.monotonic(), outbox.status().counts["sent"]
         time.sleep(seconds)
         status = outbox.status()
@@ -57,13 +58,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--latency", type=float, default=0.2, help="seconds")
     parser.add_argument("--concurrency", type=int, default=8, help="calls at a time in each worker")
+    parser.add_argument("--settle", type=float, default=5.0, help="seconds before counting begins")
     parser.add_argument("--seconds", type=float, default=20.0, help="counted for each")
     parser.add_argument("--database", default="sqlite", help="`sqlite`, or the URL of a T-SQL server's master database")
     asked = parser.parse_args()
     first = None
     for count in asked.workers:
         with made(asked.database) as url:
-            found = rate(url, count, latency=asked.latency, concurrency=asked.concurrency, seconds=asked.seconds)
+            found = rate(
+                url,
+                count,
+                latency=asked.latency,
+                concurrency=asked.concurrency,
+                settle=asked.settle,
+                seconds=asked.seconds,
+            )
         first = first or found / count
         limit = count * asked.concurrency / asked.latency
         print(
