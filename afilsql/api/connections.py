@@ -182,6 +182,24 @@ class Connection(HTTPConnection):
         self._idle_from = 0.0
         self._idle_limit = IDLE_LIMIT
         self._reader: _AnswerReader | None = None
+        self._held: list[bytes] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request in one piece: http.client sends head and body apart, which costs both sides twice."""
+        held: list[bytes] = []
+        self._held = held
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._held = None
+        super().send(b"".join(held))
+
+    def send(self, data: Any) -> None:
+        """Send, or keep for the whole request what is being written of one."""
+        if self._held is None:
+            super().send(data)
+        else:
+            self._held.append(data)
 
     def connect(self) -> None:
         """Connect, within the time-out for all of it: name, every address, TLS.

@@ -70,6 +70,37 @@ class _Adapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
+    """Does once what requests does for every request alike: it reads the environment, and writes URL and headers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_environment: dict[object, Any] = {}
+        self._last: tuple[object, requests.PreparedRequest] | None = None
+
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        # Of one login only the bodies differ. They are ours, bytes that are ready to be sent.
+        if not isinstance(request.data, bytes) or request.json is not None:
+            return super().prepare_request(request)
+        alike = (request.method, request.url, dict(request.headers or {}))
+        last = self._last
+        if last is None or last[0] != alike:
+            without_body = requests.Request(request.method, request.url, headers=request.headers)
+            self._last = last = alike, super().prepare_request(without_body)
+        prepared = last[1].copy()
+        prepared.body = request.data or None
+        prepared.prepare_content_length(prepared.body)
+        return prepared
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        if proxies:
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        key = ("/".join(str(url).split("/", 3)[:3]), stream, verify, cert)
+        found = self._of_environment.get(key)
+        if found is None:
+            found = super().merge_environment_settings(url, proxies, stream, verify, cert)
+            self._of_environment[key] = found
+        return {**found, "proxies": dict(found["proxies"])}
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         # Even where redirects are not followed, requests reads the whole body of one, to prepare the next request.
         return None

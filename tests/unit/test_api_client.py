@@ -118,6 +118,32 @@ def test_a_call_is_a_percent_encoded_utf8_form() -> None:
     assert body.endswith(b"&message=%C3%B1%20%26%2050%25%20%2B1%20%F0%9F%98%80%0A")
 
 
+def test_a_request_leaves_in_one_piece() -> None:
+    pieces: list[bytes] = []
+
+    def keep(conn: socket.socket) -> None:
+        while piece := conn.recv(65536):
+            pieces.append(piece)
+            conn.sendall(http(200, OK))
+
+    with server(keep, read=False) as (url, _), client(url) as api:
+        for _ in range(20):
+            api.call("sendmessage", MESSAGE)
+    assert len(pieces) == 20
+    assert all(piece.startswith(b"POST") and piece.endswith(b"message=Hi") for piece in pieces)
+
+
+def test_each_request_of_a_session_has_its_own_headers_and_body() -> None:
+    bodies = [(b"short", "1"), (b"a longer one", "2"), (b"short", "2"), (b"", "1"), (b"last", "1")]
+    with server(keep_answering) as (url, _), new_session(1) as session:
+        seen = []
+        for body, mark in bodies:
+            with session.post(url, data=body, headers={"X-Mark": mark}) as response:
+                sent = response.request
+                seen.append((sent.body or b"", sent.headers["X-Mark"], sent.headers["Content-Length"]))
+    assert seen == [(body, mark, str(len(body))) for body, mark in bodies]
+
+
 def test_a_call_that_breaks_the_contract_is_not_sent() -> None:
     with server(lambda conn: conn.sendall(http(200, OK))) as (url, requests), pytest.raises(InvalidParameter):
         client(url).call("sendmessage", MESSAGE | {"message": None})
