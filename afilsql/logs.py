@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
 from pathlib import PurePath
 from traceback import extract_tb
 from typing import Any, Literal, TextIO, cast
@@ -47,9 +48,13 @@ class Threshold:
     def __init__(self, level: str) -> None:
         self.level = level
 
+    def lets(self, level: str) -> bool:
+        """Whether a line of this level is written."""
+        return _LEVELS.index(level if level in _LEVELS else "error") >= _LEVELS.index(self.level)
+
     def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Let a line pass, or drop it; as structlog calls a processor."""
-        if _LEVELS.index(method if method in _LEVELS else "error") < _LEVELS.index(self.level):
+        if not self.lets(method):
             raise structlog.DropEvent
         return event
 
@@ -138,16 +143,20 @@ def _harmless(key: str, value: Any) -> Any:
     return plain.escaped(str(value))
 
 
-def log_event(logger: Logger, event: events.Event, database: str = "") -> None:
-    """Write one event of the worker as a log line, with the database where the process serves several."""
-    level = _LEVEL.get(type(event), "info")
-    if isinstance(event, events.Delivered) and event.kind in ("failed", "uncertain", "hold", "retry"):
-        level = "warning"
-    if isinstance(event, events.Delivered) and event.poll:
-        # One every few seconds would bury the rest; of those that keep failing afil.subscriptions tells.
-        level = "debug" if event.kind == "sent" else "info"
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    values = {f.name: v for f in fields(event) if (v := getattr(event, f.name)) is not None}
+def log_event(logger: Logger, event: events.Event, database: str = "", *, threshold: Threshold | None = None) -> None:
+    """Write one event of the worker as a log line.
+
+    Args:
+        logger: Where to.
+        event: What happened.
+        database: Where the process serves several, which.
+        threshold: The logger's own: what it would drop is then not put together either.
+    """
+    level = _level_of(event)
+    if threshold is not None and not threshold.lets(level):
+        return
+    name, parts = _parts_of(type(event))  # type: ignore[arg-type]
+    values = {part: v for part in parts if (v := getattr(event, part)) is not None}
     if not values.get("poll"):
         values.pop("poll", None)
     if (given := values.get("code")) is not None and (shown := plain.code(given)) != given:
@@ -156,6 +165,22 @@ def log_event(logger: Logger, event: events.Event, database: str = "") -> None:
     if database:
         values["database"] = database
     getattr(logger, level)(name, **values)
+
+
+def _level_of(event: events.Event) -> str:
+    if not isinstance(event, events.Delivered):
+        return _LEVEL.get(type(event), "info")
+    if event.poll:
+        # One every few seconds would bury the rest; of those that keep failing afil.subscriptions tells.
+        return "debug" if event.kind == "sent" else "info"
+    return "warning" if event.kind in ("failed", "uncertain", "hold", "retry") else "info"
+
+
+@cache
+def _parts_of(kind: type) -> tuple[str, tuple[str, ...]]:
+    """Return the name of a kind of event in the log, and the names of its values."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    return name, tuple(field.name for field in fields(kind))
 
 
 def log_failure(logger: Logger, error: BaseException) -> None:

@@ -254,7 +254,7 @@ def _logging(
     open_log = partial(logs.logging_to, sys.stderr, level=threshold, format=format, on_lost=on_lost)
     if sink is not None or sys.stderr is None or not sys.stderr.isatty() or settings.log_format != "auto":
         with open_log(sink=sink) as logger:
-            yield logger, lambda event, database: logs.log_event(logger, event, database)
+            yield logger, lambda event, database: logs.log_event(logger, event, database, threshold=threshold)
         return
     from afilsql.cli.live import LiveLine
     from afilsql.delivery.events import Delivered
@@ -266,7 +266,7 @@ def _logging(
         def watch(event: Event, database: str) -> None:
             line.watch(event)
             if not isinstance(event, Delivered) or event.kind != "sent":
-                logs.log_event(logger, event, database)
+                logs.log_event(logger, event, database, threshold=threshold)
 
         yield logger, watch
 

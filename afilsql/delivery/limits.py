@@ -99,10 +99,12 @@ class Limits:
             return None
         now, seen = self._monotonic(), self._seen.setdefault(account, _Seen())
         seen.calls.append((now, healthy))
+        if healthy:
+            return None
         recent = [ok for at, ok in seen.calls if now - at <= WINDOW]
         failures = recent.count(False)
         enough = 0 < self._breaker.calls <= len(recent)
-        if healthy or not enough or failures < len(recent) * self._breaker.share:
+        if not enough or failures < len(recent) * self._breaker.share:
             return None
         seen.calls.clear()
         seen.tripped = True
