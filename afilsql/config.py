@@ -142,11 +142,11 @@ class Settings(AccountFields):
         return value
 
     @property
-    def share(self) -> int:
-        """Calls at a time that one account may have."""
-        if self.account_concurrency is not None:
-            return min(self.account_concurrency, self.concurrency)
-        return self.concurrency if len(self.configured) <= 1 else max(1, self.concurrency * 3 // 4)
+    def share(self) -> int | None:
+        """Calls at a time that one account may have; None is all."""
+        several = max(1, self.concurrency * 3 // 4) if len(self.configured) > 1 else None
+        share = self.account_concurrency or several
+        return share if share is not None and share < self.concurrency else None
 
     def credentials(self, account: str) -> AccountSettings:
         """Return what is set for an account, its `api_url` filled in where another setting or the vendor gives it.

@@ -35,7 +35,7 @@ class SenderPool:
     The threads are daemons so that a call which outlives the grace time cannot keep the process from ending.
 
     Args:
-        size: Number of threads, see `grow`; the owner never submits more claims than are free.
+        size: Number of threads, see `resize`; claims beyond it wait for a free one, first come, first served.
         deliver: Makes the call; raises nothing, and returns None when the lease was lost.
         may_begin: False once no further call should start.
         monotonic: Seconds that never go back.
@@ -57,16 +57,22 @@ class SenderPool:
         self._inbox = inbox
         self._jobs: SimpleQueue[tuple[Claim, float] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self.grow(size)
+        self._size = 0
+        self.resize(size)
 
-    def grow(self, size: int) -> None:
-        """Have at least so many threads; those that a smaller number makes needless just wait."""
-        for n in range(len(self._threads), size):
-            self._threads.append(threading.Thread(target=self._send, name=f"sender-{n}", daemon=True))
-            self._threads[n].start()
+    def resize(self, size: int) -> None:
+        """Have so many threads; those too many end once they are free and what was submitted before has begun."""
+        for _ in range(size, self._size):
+            self._jobs.put(None)
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        for n in range(self._size, size):
+            thread = threading.Thread(target=self._send, name=f"sender-{n}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        self._size = size
 
     def submit(self, claim: Claim, begin_by: float) -> None:
-        """Have a free sender call this claim, unless the monotonic time `begin_by` has passed when it gets there."""
+        """Have the next free sender call this claim, unless the monotonic time `begin_by` has passed by then."""
         self._jobs.put((claim, begin_by))
 
     def close(self, timeout: float) -> None:

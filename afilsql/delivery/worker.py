@@ -2,8 +2,8 @@
 
 One thread, the one that calls `Worker.run`, makes the exchanges; sender threads make the calls, and
 keep the lists these bring, so that a database slow to take one holds up nothing else. An exchange
-hands in what has finished and takes as many rows as there are free senders, so a row that is leased
-is a row in flight.
+hands in what has finished and takes as many rows as there are free senders, and as will be before the
+next exchange is over (see `ahead`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from afilsql.delivery import events
+from afilsql.delivery.ahead import Ahead
 from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
@@ -95,6 +96,7 @@ class Worker:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
+        self._on_unknown = on_unknown
         self._clock = clock
         self._random = random
         self._on_event = on_event
@@ -110,7 +112,7 @@ class Worker:
             monotonic=monotonic,
             random=random,
         )
-        self._limits = Limits(share or concurrency, rates or {}, monotonic, breaker or Breaker())
+        self._limits = Limits(share or 2 * concurrency, rates or {}, monotonic, breaker or Breaker())
         self._handover = Handover(
             outbox,
             name=name,
@@ -128,6 +130,7 @@ class Worker:
         self._outage_delay = OUTAGE_FIRST
         self._idle_delay = IDLE_FIRST
         self._tidying = Tidying(outbox, monotonic)
+        self._ahead = Ahead()
 
     def stop(self) -> None:
         """Take no more rows, finish those in flight, return from `run`. Safe in a signal handler; may be repeated."""
@@ -166,7 +169,9 @@ class Worker:
 
     def _deliver(self, until: Until) -> None:
         while not self._stop_asked:
-            answer = self._exchange(max(0, self._concurrency - len(self._in_flight)), patient=until == "stopped")
+            ahead = self._ahead.rows(self._concurrency, self._on_unknown)
+            wanted = max(0, self._concurrency + ahead - len(self._in_flight))
+            answer = self._exchange(wanted, patient=until == "stopped")
             if answer is None:
                 self._sit_out()
             elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
@@ -196,9 +201,10 @@ class Worker:
         return bool(self._in_flight or self._handover.finished)
 
     def _exchange(self, take: int, *, patient: bool = True) -> Exchanged | None:
-        began = self._monotonic()
+        began, results = self._monotonic(), len(self._handover.finished)
         answer = self._handover.exchange(take, patient=patient or bool(self._in_flight))
         if answer is not None:
+            self._ahead.exchanged(results)
             self._outage_delay = OUTAGE_FIRST
             self._begin(answer.claims, began)
         return answer
@@ -266,10 +272,11 @@ class Worker:
                 end = min(end, self._monotonic() + LINGER)
 
     def _use(self, terms: Terms) -> None:
-        self._pool.grow(terms.concurrency)
+        self._pool.resize(terms.concurrency)
         self._concurrency, self._grace_seconds = terms.concurrency, terms.grace_seconds
+        self._on_unknown = terms.on_unknown
         self._caller = self._caller.under(terms.client_for, terms.on_unknown, terms.read_back)
-        self._limits.change(terms.share or terms.concurrency, terms.rates, terms.breaker)
+        self._limits.change(terms.share or 2 * terms.concurrency, terms.rates, terms.breaker)
         self._handover.change(terms.on_unknown, terms.accounts)
 
     def _sit_out(self, at_most: float = OUTAGE_LAST) -> None:

@@ -82,5 +82,5 @@ def test_what_cannot_be_used_is_refused_with_the_reason_and_no_text_of_a_defect(
 def test_the_terms_at_the_start_are_those_of_the_settings() -> None:
     require_account(FIRST)
     terms = terms_of(FIRST, Clients(FIRST, lambda account: None))  # type: ignore[arg-type,return-value]
-    assert (terms.concurrency, terms.share, terms.rates) == (32, 32, {})
+    assert (terms.concurrency, terms.share, terms.rates) == (32, None, {})
     assert [account.name for account in terms.accounts] == ["default"]

@@ -140,11 +140,33 @@ def test_once_delivers_the_rows_of_one_exchange() -> None:
     assert len(outbox.queue) == 6
 
 
-def test_no_more_rows_are_leased_than_there_are_senders() -> None:
+def test_as_many_rows_again_as_there_are_senders_are_taken_ahead_at_most() -> None:
     outbox, client = FakeOutbox(60), Client(taking(0.002))
     Watched(outbox, client).worker.run(until="drained")
+    assert 4 < outbox.most_leased <= 8
+    assert client.most <= 4
+
+
+def test_nothing_is_taken_ahead_where_each_unknown_row_is_left_to_a_person() -> None:
+    outbox, client = FakeOutbox(60), Client(taking(0.002))
+    Watched(outbox, client, on_unknown="hold").worker.run(until="drained")
     assert outbox.most_leased == 4
     assert client.most <= 4
+
+
+def test_senders_go_on_while_results_are_handed_in() -> None:
+    outbox, client = FakeOutbox(60), Client(taking(0.002))
+    waited: list[int] = []
+
+    def until_two_more_calls(results: Sequence[Result]) -> None:
+        if len(outbox.results) >= 20 and not waited:
+            waited.append(client.calls)
+            wait_for(lambda: client.calls >= waited[0] + 2)
+
+    outbox.fail = until_two_more_calls
+    Watched(outbox, client).worker.run(until="drained")
+    assert waited
+    assert len(outbox.results) == 60
 
 
 def test_results_travel_together_so_that_exchanges_are_few() -> None:
