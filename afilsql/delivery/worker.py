@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Literal
 
 from afilsql.delivery import events
-from afilsql.delivery.ahead import Ahead
+from afilsql.delivery.ahead import LINGER, Ahead
 from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
@@ -32,9 +32,8 @@ __all__ = ["Totals", "Until", "Worker", "utcnow"]
 
 Until = Literal["stopped", "drained", "once"]
 
-#: All in seconds. After a first call ends, others may join it for LINGER; an idle worker asks again after IDLE_FIRST,
-#: doubling up to IDLE_LAST; a busy one still shows itself every HEARTBEAT.
-LINGER = 0.015
+#: All in seconds. An idle worker asks again after IDLE_FIRST, doubling up to IDLE_LAST; a busy one still shows itself
+#: every HEARTBEAT.
 IDLE_FIRST, IDLE_LAST = 0.1, 2.0
 OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
 HEARTBEAT = 10.0
@@ -204,7 +203,7 @@ class Worker:
         began, results = self._monotonic(), len(self._handover.finished)
         answer = self._handover.exchange(take, patient=patient or bool(self._in_flight))
         if answer is not None:
-            self._ahead.exchanged(results)
+            self._ahead.exchanged(results, self._monotonic() - began)
             self._outage_delay = OUTAGE_FIRST
             self._begin(answer.claims, began)
         return answer
@@ -252,11 +251,12 @@ class Worker:
             early: Return once a few calls have ended, or a moment after the first.
         """
         self._pulse.beat()
-        end, ended = self._monotonic() + timeout, 0
-        few = max(1, self._concurrency // 4)
+        end, ended, first = self._monotonic() + timeout, 0, 0.0
         while True:
-            if early and ended and (ended >= few or not self._in_flight):
-                end = 0.0  # takes what is there already, without waiting
+            if early and ended:
+                enough, linger = self._ahead.patience(self._concurrency, len(self._in_flight))
+                # Once enough have ended, what is there already is taken without waiting.
+                end = 0.0 if ended >= enough or not self._in_flight else min(end, first + linger)
             try:
                 done = self._inbox.get(timeout=max(0.0, end - self._monotonic()))
             except Empty:
@@ -268,8 +268,7 @@ class Worker:
             self._settle(done)
             self._idle_delay = IDLE_FIRST
             ended += 1
-            if early and ended == 1:
-                end = min(end, self._monotonic() + LINGER)
+            first = first or self._monotonic()
 
     def _use(self, terms: Terms) -> None:
         self._pool.resize(terms.concurrency)
