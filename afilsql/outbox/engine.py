@@ -22,8 +22,10 @@ from afilsql.errors import (
     RequestNotFound,
     SchemaOutOfDate,
 )
-from afilsql.outbox import schema
 from afilsql.outbox.encryption import encrypted
+
+#: Where the tables and their code are on SQL Server; SQLite has no schemas.
+SCHEMA = "afil"
 
 #: Errors of SQL Server and Azure SQL that pass by themselves. Source: Microsoft's list of transient errors,
 #: with deadlock (1205), lock timeout (1222) and our own "busy" (51010).
@@ -102,7 +104,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
 
-    return engine.execution_options(schema_translate_map={schema.SCHEMA: None})
+    return engine.execution_options(schema_translate_map={SCHEMA: None})
 
 
 def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects import mssql
 
-SCHEMA = "afil"
+from afilsql.outbox.engine import SCHEMA as SCHEMA
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from afilsql import api
-from afilsql.api import ERROR_CODES, METHODS, AfilnetClient, Channel, Chat, Message, Reply
 from afilsql.api.answers import Answer, Mask, understand
-from afilsql.api.methods import MAX_LENGTH, check
+from afilsql.api.client import AfilnetClient
+from afilsql.api.methods import ERROR_CODES, MAX_LENGTH, METHODS, check
+from afilsql.api.reply import Channel, Chat, Message, Reply
 from afilsql.errors import DeliveryUnknown, InvalidParameter
 
 ROW = {
