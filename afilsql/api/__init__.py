@@ -1,1 +1,1 @@
-"""The chat API: its contract (methods), one call (client), what it answers (reply), ways to write a call (transports)."""
+"""The chat API: its contract (methods), one call (client), its answer (reply), ways to write a call (transports)."""

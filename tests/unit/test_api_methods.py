@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from afilsql import api
 from afilsql.api.answers import Answer, Mask, understand
 from afilsql.api.client import AfilnetClient
 from afilsql.api.methods import ERROR_CODES, MAX_LENGTH, METHODS, check
@@ -41,12 +40,6 @@ class Recorder(AfilnetClient):
     def call(self, method: str, parameters: Mapping[str, str | None]) -> Reply:
         self.calls.append((method, check(method, parameters)))
         return Reply(method, 200, (), "")
-
-
-def test_the_public_names_are_these() -> None:
-    assert set(api.__all__) == {
-        "DEFAULT_URL", "ERROR_CODES", "METHODS", "AfilnetClient", "Channel", "Chat", "Message", "Reply",
-    }  # fmt: skip
 
 
 def test_every_method_has_its_own_function() -> None:
