@@ -149,6 +149,7 @@ def _deliver(
     from afilsql.delivery.handover import Totals
     from afilsql.delivery.worker import Worker
     from afilsql.outbox import open_outbox
+    from afilsql.service import page
     from afilsql.service.databases import JointPulse, Workers, urls_of
     from afilsql.service.notify import Notifier, watchdog_seconds
     from afilsql.service.reload import Reloader, terms_of
@@ -209,6 +210,7 @@ def _deliver(
                 **{field.name: getattr(terms, field.name) for field in fields(terms)},
             )
         workers = Workers(made, ended)
+        stack.enter_context(page.serving(settings, load, logger))
         reloader = Reloader(
             settings,
             load=load,
