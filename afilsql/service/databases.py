@@ -23,8 +23,11 @@ def urls_of(settings: Settings) -> dict[str, str]:
     """
     if not settings.databases:
         return {"": settings.database_url}
-    url = sa.make_url(settings.database_url)
-    if url.get_backend_name() != "mssql" or not url.database:
+    try:
+        url = sa.make_url(settings.database_url)
+    except (sa.exc.ArgumentError, ValueError):  # the latter for a port, and may quote part of a password
+        url = sa.URL.create("none")
+    if url.drivername.partition("+")[0] != "mssql" or not url.database:
         raise ConfigError(
             "AFILSQL_DATABASES names databases on a server, so AFILSQL_DATABASE_URL must be like "
             "mssql+pyodbc://user:password@server:1433/database: put the first one there"

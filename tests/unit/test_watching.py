@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from afilsql.config import Settings, load_settings
+from afilsql.delivery import events
 from afilsql.delivery.pulse import FROZEN, Pulse
 from afilsql.errors import ConfigError
 from afilsql.logs import logging_to
@@ -114,8 +115,8 @@ def test_alerts_are_counted_by_how_they_ended_and_end_the_same() -> None:
     assert [hook.send({}) for hook in hooks[:2]] == [None, "answered HTTP 500"]
     with pytest.raises(ValueError, match="defect"):
         hooks[2].send({})
-    assert watching._meters is not None
-    value = watching._meters.registry.get_sample_value
+    assert watching._process is not None
+    value = watching._process.registry.get_sample_value
     assert value("afilsql_alerts_total", {"hook": "alert_url", "outcome": "sent"}) == 1
     assert value("afilsql_alerts_total", {"hook": "alert_url", "outcome": "failed"}) == 2
 
@@ -137,11 +138,25 @@ def test_lines_lost_by_a_workers_log_are_counted() -> None:
 def test_without_its_settings_nothing_watches() -> None:
     watching = Watching(Settings(), {}, worker="w")
     outbox, deliver = cast(Any, object()), lambda claim: None
-    assert watching.watchers.outbox(outbox) is outbox
-    assert watching.watchers.deliver(deliver) is deliver
+    assert watching.of("").outbox(outbox) is outbox
+    assert watching.of("").deliver(deliver) is deliver
     told: list[str] = []
     with watching.serving(told.append):
         assert told == []
+
+
+def test_of_several_databases_readiness_names_the_one_that_is_not_served() -> None:
+    url = "mssql+pyodbc://me:w0rd@db.example.com:1433/sales"
+    watching = Watching(Settings(database_url=url, databases=("support",), metrics_port=0), {}, worker="w")
+    assert watching.unready() == "sales: there was no exchange with the database yet"
+    watching.of("sales").ask("exchange", lambda: None, lambda answer: {})
+    assert watching.unready() == "support: there was no exchange with the database yet"
+    watching.of("support").ask("exchange", lambda: None, lambda answer: {})
+    assert watching.unready() is None
+    watching.of("support").notice(events.DatabaseLost("gone"))
+    watching.of("sales").notice(events.DatabaseBack(3.0))
+    assert str(watching.unready()).startswith("support: the database has been away")
+    assert watching.frozen() is None
 
 
 @pytest.mark.parametrize(
