@@ -77,6 +77,9 @@ def test_the_pulse_of_several_loops_beats_when_all_have() -> None:
 class FakeWorker:
     """Ends at once with an error, or when it is stopped."""
 
+    may_be_left = False
+    totals = Totals(released=1)
+
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
         self._stopped = threading.Event()
@@ -120,3 +123,34 @@ def test_one_database_that_cannot_be_served_ends_none_of_the_others(failing: int
     thread.join(30)
     assert raised == [error]
     assert sorted(n for n, how in told.items() if isinstance(how, Totals)) == [n for n in "abc" if told[n] is not error]
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["the others end first", "a single one"])
+def test_a_worker_that_hangs_and_may_be_left_is_not_waited_for_and_told_of_once(waits: bool) -> None:
+    class Hanging(FakeWorker):
+        """Ends when nobody waits for it any more."""
+
+        may_be_left = True
+        gone = threading.Event()
+
+        def run(self, *, until: str) -> Totals:
+            assert self._stopped.wait(30), until
+            assert self.gone.wait(30)
+            return Totals(sent=9)
+
+    hanging = Hanging()
+    hanging.may_be_left = False
+    fakes: dict[str, Any] = {"a": hanging} | ({"b": FakeWorker()} if waits else {})
+    told: list[tuple[str, Any]] = []
+    workers = Workers(fakes, lambda name, how: told.append((name, how)))
+    runs = threading.Thread(target=lambda: workers.run(until="stopped"))
+    runs.start()
+    hanging.may_be_left = True
+    workers.stop()
+    runs.join(30)
+    assert not runs.is_alive()
+    hanging.gone.set()
+    for thread in threading.enumerate():
+        if thread.name == "worker a":
+            thread.join(30)
+    assert sorted(told) == [("a", Totals(released=1)), *([("b", Totals(sent=1))] if waits else [])]
