@@ -16,6 +16,7 @@ from afilsql.errors import ConfigError
 from afilsql.logs import Logger
 from afilsql.outbox.browse import Browser
 from afilsql.web.app import create_app
+from afilsql.web.connections import Connection
 from afilsql.web.figures import Figures
 from afilsql.web.sessions import Sessions
 from afilsql.web.site import Site
@@ -80,6 +81,7 @@ class WebServer:
             log_config=None,  # what it says goes where the process's other lines go
             access_log=False,
             lifespan="off",
+            http=Connection,
             ws="none",
             proxy_headers=False,
             server_header=False,
