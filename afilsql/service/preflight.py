@@ -52,6 +52,8 @@ def check(unit: Unit) -> Settings:
         environ["CREDENTIALS_DIRECTORY"] = folder
         settings = load_settings(unit.config, environ)
         require_account(settings)
+        if settings.web_port is not None:
+            settings.web.require_somebody()
         for path in _files(settings):
             _check_readable(path, unit.user)
         _check_accounts(unit, settings, environ)

@@ -54,11 +54,7 @@ class WebServer:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = load()
-        if not settings.users and not (settings.proxy_user_header and settings.proxy_roles):
-            raise ConfigError(
-                "nobody could sign in: add [web.users.NAME] with the password_hash that `afilsql web hash-password` "
-                "prints and a role, or set web.proxy_user_header and web.proxy_roles"
-            )
+        settings.require_somebody()
         sessions = Sessions(
             _secret(settings),
             idle_seconds=settings.idle_minutes * 60,

@@ -163,6 +163,14 @@ def test_the_database_url_may_be_a_credential_and_says_how_long_a_statement_take
     assert preflight.statement_seconds(settings) == 90
 
 
+BY_PROXY = """\
+behind_proxy = true
+proxy_from = ["10.0.0.7"]
+proxy_user_header = "X-Remote-User"
+proxy_roles = {"*" = "reader"}
+"""
+
+
 @pytest.mark.parametrize(
     ("settings", "mode", "why"),
     [
@@ -173,7 +181,8 @@ def test_the_database_url_may_be_a_credential_and_says_how_long_a_statement_take
         (f'user = "ana"\npassword = "{SECRET}"\n', 0o600, "may not read"),
         ('user = "ana"\npassword_file = "secret"\n', 0o644, "relative"),
         ('user = "ana"\npassword_file = "/home/ana/secret"\n', 0o644, "does not exist"),
-        ('user = "ana"\nweb_port = 1\n[web]\nsecret_file = "secret"\n', 0o644, "relative"),
+        ('user = "ana"\nweb_port = 1\n', 0o644, "nobody could sign in"),
+        (f'user = "ana"\nweb_port = 1\n[web]\nsecret_file = "secret"\n{BY_PROXY}', 0o644, "relative"),
         ('user = "ana"\ntransport = "json"\n', 0o644, "token_url|has no"),
         ('database_url = "sqlite:////srv/a.db"\nuser = "ana"\n', 0o644, "/var/lib/afilsql"),
     ],

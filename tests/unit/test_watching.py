@@ -18,7 +18,7 @@ from afilsql.delivery.pulse import FROZEN, Pulse
 from afilsql.errors import ConfigError
 from afilsql.logs import logging_to
 from afilsql.watching.health import Health
-from afilsql.watching.server import WatchServer
+from afilsql.watching.server import MOST, WatchServer
 from afilsql.watching.setup import Watching, wants_traces
 from tests.unit.test_pulse import Clock
 from tests.unit.test_worker import wait_for
@@ -81,6 +81,25 @@ def test_a_client_that_says_nothing_or_nonsense_keeps_no_other_waiting() -> None
             assert get(f"{server.url}/healthz") == (200, b"ok\n")
         for one in silent:
             one.close()
+
+
+def test_clients_beyond_the_most_are_cut_and_there_is_room_again_once_others_end() -> None:
+    registry = CollectorRegistry()
+    with WatchServer("127.0.0.1", 0, frozen=lambda: None, unready=lambda: None, registry=registry) as server:
+        port = int(server.url.rpartition(":")[2])
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(MOST)]
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as beyond:
+            assert beyond.recv(1) == b"", "it was cut without an answer"
+        for one in silent:
+            one.close()
+
+        def answers() -> bool:
+            try:
+                return get(f"{server.url}/healthz") == (200, b"ok\n")
+            except OSError:
+                return False
+
+        wait_for(answers, 20)
 
 
 def test_an_address_that_is_not_this_machines_is_refused_with_what_to_do() -> None:
