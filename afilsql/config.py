@@ -80,11 +80,12 @@ class Settings(AccountFields):
         pulse_file: File the worker renews while its loop moves, which `afilsql health` reads.
         alert_command: Program and arguments that get each alert as JSON on standard input; in the environment a JSON
             array.
-        web: The operators' page, see WebSettings; in the environment a JSON object.
         alert_url: Web address each alert is posted to as JSON; it may hold a token and is never told.
         metrics_port: Port of /healthz, /readyz and /metrics, 0 takes any; None is none.
         metrics_host: Address they are served on.
         traces: Export OpenTelemetry traces; None does so where OTEL_EXPORTER_OTLP_ENDPOINT is set.
+        web: The operators' page, see WebSettings; in the environment a JSON object.
+        web_port: Port on which a worker serves that page beside its work, 0 takes any; None does not.
     """
 
     database_url: _SecretUrl = Field("sqlite:///afilsql.db", min_length=1)
@@ -119,6 +120,7 @@ class Settings(AccountFields):
     metrics_host: str = Field("127.0.0.1", min_length=1)
     traces: bool | None = None
     web: WebSettings = WebSettings()
+    web_port: int | None = Field(default=None, ge=0, le=65_535)
 
     @field_validator("api_time_zone")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from afilsql.accounts import Secretive
+from afilsql.errors import ConfigError
 
 Role = Literal["reader", "operator"]
 
@@ -83,6 +84,14 @@ class WebSettings(Secretive):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    def require_somebody(self) -> None:
+        """Refuse settings with which nobody could sign in. Raises ConfigError."""
+        if not self.users and not (self.proxy_user_header and self.proxy_roles):
+            raise ConfigError(
+                "nobody could sign in: add [web.users.NAME] with the password_hash that `afilsql web hash-password` "
+                "prints and a role, or set web.proxy_user_header and web.proxy_roles"
+            )
 
     @field_validator("cert", "key")
     @classmethod

@@ -46,8 +46,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always, with one of `Exit`.
     """
-    # What is imported stays. Looking through it for garbage again and again takes a third of a short command's time, most
-    # of it at the very end.
+    # What is imported stays: looking through it for garbage takes a third of a short command's time, most at its end.
     gc.set_threshold(20_000, 20, 50)
     atexit.register(gc.freeze)
     if isinstance(sys.stdout, io.TextIOWrapper):

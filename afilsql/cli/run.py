@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from afilsql.config import Settings
     from afilsql.delivery.alerter import Hook
     from afilsql.delivery.events import Event
+    from afilsql.delivery.terms import Terms
     from afilsql.delivery.worker import Until
     from afilsql.logs import Logger, Threshold
     from afilsql.logstream import Sink
@@ -103,8 +104,8 @@ def run_worker(
 
         def on_event(event: Event, database: str) -> None:
             watch(event, database)
-            alerter.notice(event)
-            watching.watchers.notice(event)
+            alerter.notice(event, database)
+            watching.of(database).notice(event)
 
         try:
             with watching.serving(lambda url: logger.info("watching", url=url)):
@@ -149,6 +150,7 @@ def _deliver(
     from afilsql.delivery.handover import Totals
     from afilsql.delivery.worker import Worker
     from afilsql.outbox import open_outbox
+    from afilsql.service import page
     from afilsql.service.databases import JointPulse, Workers, urls_of
     from afilsql.service.notify import Notifier, watchdog_seconds
     from afilsql.service.reload import Reloader, terms_of
@@ -200,20 +202,26 @@ def _deliver(
             ensure_embedded(url)
             outbox = stack.enter_context(open_outbox(url, allow_private_urls=settings.allow_private_urls))
             made[database] = Worker(
-                watching.watchers.outbox(outbox),
+                watching.of(database).outbox(outbox),
                 name=name,
                 lease_seconds=settings.lease_seconds,
                 on_event=partial(tell, database=database),
-                around=watching.watchers.deliver,
+                around=watching.of(database).deliver,
                 pulse=pulse if len(served) == 1 else joint.part(number),
                 **{field.name: getattr(terms, field.name) for field in fields(terms)},
             )
         workers = Workers(made, ended)
+        stack.enter_context(page.serving(settings, load, logger))
+
+        def adopt(terms: Terms) -> None:
+            workers.adopt(terms)
+            watching.adopt(terms)
+
         reloader = Reloader(
             settings,
             load=load,
             clients_for=clients_for,
-            adopt=workers.adopt,
+            adopt=adopt,
             threshold=threshold,
             manager=manager,
             logger=logger,

@@ -168,8 +168,8 @@ class Alerter:
         self._on_failure = on_failure
         self._monotonic = monotonic
         self._clock = clock
-        self._watch = Watch()
-        self._waiting: deque[Alert] = deque()
+        self._watches: dict[str, Watch] = {}
+        self._waiting: deque[tuple[Alert, str]] = deque()
         self._dropped = 0
         self._closing = False
         self._failures = {hook.name: _Failures() for hook in hooks}
@@ -178,12 +178,13 @@ class Alerter:
         if hooks:
             self._thread.start()
 
-    def notice(self, event: Event) -> None:
-        """Take note of an event; returns at once."""
+    def notice(self, event: Event, database: str = "") -> None:
+        """Take note of an event of a database, which is named where the process serves several; returns at once."""
         if not self._hooks:
             return
         with self._changed:
-            self._add(self._watch.see(event, self._monotonic(), self._clock()))
+            watch = self._watches.setdefault(database, Watch())
+            self._add(watch.see(event, self._monotonic(), self._clock()), database)
             self._changed.notify()
 
     def close(self, timeout: float) -> None:
@@ -198,43 +199,47 @@ class Alerter:
             for hook in self._hooks:
                 hook.abandon()
 
-    def _add(self, alerts: Sequence[Alert]) -> None:
+    def _add(self, alerts: Sequence[Alert], database: str) -> None:
         for alert in alerts:
             if len(self._waiting) >= MOST_WAITING:
                 self._dropped += 1
             else:
-                self._waiting.append(alert)
+                self._waiting.append((alert, database))
 
     def _run(self) -> None:
-        while (alert := self._next()) is not None:
+        while (found := self._next()) is not None:
             for hook in self._hooks:
                 try:
-                    why = hook.send(self._as_values(alert))
+                    why = hook.send(self._as_values(*found))
                 except Exception as error:  # noqa: BLE001 - one bad alert must not end the next ones
                     why = f"failed ({type(error).__name__})"
                 if why is not None:
                     self._note_failure(hook.name, why)
 
-    def _next(self) -> Alert | None:
-        """Wait for an alert to send; None once closed and none waits."""
+    def _next(self) -> tuple[Alert, str] | None:
+        """Wait for an alert to send, and its database; None once closed and none waits."""
         with self._changed:
             while True:
-                self._add(self._watch.due(self._monotonic()))
+                for database, watch in self._watches.items():
+                    self._add(watch.due(self._monotonic()), database)
                 if self._waiting:
-                    alert = self._waiting.popleft()
+                    alert, database = self._waiting.popleft()
                     dropped, self._dropped = self._dropped, 0
-                    return replace(alert, left_out=alert.left_out + dropped)
+                    return replace(alert, left_out=alert.left_out + dropped), database
                 if self._closing:
                     return None
-                due = self._watch.next_due()
+                times = [at for watch in self._watches.values() if (at := watch.next_due()) is not None]
+                due = min(times, default=None)
                 self._changed.wait(None if due is None else max(0.0, due - self._monotonic()))
 
-    def _as_values(self, alert: Alert) -> dict[str, Any]:
+    def _as_values(self, alert: Alert, database: str) -> dict[str, Any]:
         at = alert.at or self._clock()
+        of = f", database {plain.escaped(database)}" if database else ""
         return {
             "alert": alert.kind,
-            "text": f"afilsql, worker {self._worker}: {alert.text}",
+            "text": f"afilsql, worker {self._worker}{of}: {alert.text}",
             "worker": self._worker,
+            "database": plain.escaped(database) or None,
             "account": alert.account,
             "at": at.isoformat(timespec="seconds"),
             "left_out": alert.left_out,

@@ -12,6 +12,7 @@ import random as _random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf
 from queue import Empty, SimpleQueue
 from typing import Literal
 
@@ -126,6 +127,7 @@ class Worker:
         self._inbox: SimpleQueue[Done | Terms | None] = SimpleQueue()
         self._in_flight: set[tuple[int, int]] = set()
         self._stop_asked = False
+        self._stopped_at = inf
         self._outage_delay = OUTAGE_FIRST
         self._idle_delay = IDLE_FIRST
         self._tidying = Tidying(outbox, monotonic)
@@ -133,6 +135,7 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more rows, finish those in flight, return from `run`. Safe in a signal handler; may be repeated."""
+        self._stopped_at = min(self._stopped_at, self._monotonic())
         self._stop_asked = True
         self._inbox.put(None)
 
@@ -166,35 +169,48 @@ class Worker:
         """What has been done so far."""
         return self._handover.totals
 
+    @property
+    def may_be_left(self) -> bool:
+        """Whether it was stopped with the database away, and has nothing to hand in or no time left for it.
+
+        A thread in which it runs need not be waited for then, which may hang for LOGIN_TIMEOUT: it takes no row.
+        """
+        return self._stop_asked and self._handover.in_outage and not (self._open() and self._left() > 0)
+
     def _deliver(self, until: Until) -> None:
         while not self._stop_asked:
-            ahead = self._ahead.rows(self._concurrency, self._on_unknown)
-            wanted = max(0, self._concurrency + ahead - len(self._in_flight))
-            answer = self._exchange(wanted, patient=until == "stopped")
+            lost = self._handover.in_outage  # The exchange that ends an outage takes nothing: see may_be_left.
+            answer = self._exchange(0 if lost else self._wanted(), patient=until == "stopped")
             if answer is None:
                 self._sit_out()
+            elif lost:
+                continue
             elif until == "once" or (until == "drained" and not answer.waiting and not self._open()):
                 return
             elif not self._stop_asked:
                 self._tidying.do()
                 self._collect(self._pause(answer))
 
+    def _wanted(self) -> int:
+        ahead = self._ahead.rows(self._concurrency, self._on_unknown)
+        return max(0, self._concurrency + ahead - len(self._in_flight))
+
     def _finish(self) -> None:
         """Let the calls in flight end and hand in their results, within the grace time once stopped."""
         if self._stop_asked:
             self._on_event(events.Stopping(len(self._in_flight)))
-        deadline: float | None = None
         while self._open():
-            now = self._monotonic()
-            if self._stop_asked and deadline is None:
-                deadline = now + self._grace_seconds
-            left = HEARTBEAT if deadline is None else deadline - now
+            left = self._left()
             if not self._handover.finished and left > 0:
                 self._collect(min(left, self._until_renewal()))
             if self._exchange(0) is None and left > 0:
                 self._sit_out(left)
             if left <= 0:
                 return
+
+    def _left(self) -> float:
+        """Return the seconds left of the grace time, which begins when it is stopped."""
+        return self._stopped_at + self._grace_seconds - self._monotonic()
 
     def _open(self) -> bool:
         return bool(self._in_flight or self._handover.finished)

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import logging
-import signal
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Self
 
 import uvicorn
 
-from afilsql.errors import ConfigError
+from afilsql import asgi
 from afilsql.sandbox.app import Sandbox, create_app
-
-_START_SECONDS = 10.0
 
 
 class SandboxServer:
@@ -35,8 +29,7 @@ class SandboxServer:
         self.sandbox = Sandbox(**switches)
         self._host = host
         self._port = port
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: asgi.ServerThread | None = None
 
     @property
     def port(self) -> int:
@@ -45,7 +38,7 @@ class SandboxServer:
 
     @property
     def base_url(self) -> str:
-        return _base_url(self._host, self._port)
+        return asgi.url_of(self._host, self._port)
 
     @property
     def url(self) -> str:
@@ -75,25 +68,13 @@ class SandboxServer:
         """Take the port and serve. Raises ConfigError."""
         listener = _listen(self._host, self._port)
         self._port = listener.getsockname()[1]
-        self._server = _server(self.sandbox)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="afilsql-sandbox", daemon=True
-        )
-        self._thread.start()
-        give_up = time.monotonic() + _START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
-                self.stop()
-                listener.close()
-                raise ConfigError(f"the sandbox did not start on {self._host}:{self._port}: try another port")
-            time.sleep(0.005)
+        self._thread = asgi.ServerThread(_config(self.sandbox), listener, name="afilsql-sandbox")
 
     def stop(self) -> None:
         """Stop serving; calls in flight get a second to finish. May be called twice."""
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(timeout=10)
-        self._server = self._thread = None
+        if self._thread is not None:
+            self._thread.stop()
+        self._thread = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -119,13 +100,11 @@ def serve(
     """
     sandbox = Sandbox(**switches)
     listener = _listen(host, port)
-    with _quiet_signals():
-        if ready is not None:
-            ready(_base_url(host, listener.getsockname()[1]) + "/api/http/")
-        _server(sandbox).run(sockets=[listener])
+    url = asgi.url_of(host, listener.getsockname()[1]) + "/api/http/"
+    asgi.serve(_config(sandbox), listener, lambda: ready and ready(url))
 
 
-def _server(sandbox: Sandbox) -> uvicorn.Server:
+def _config(sandbox: Sandbox) -> uvicorn.Config:
     config = uvicorn.Config(
         create_app(sandbox),
         log_level="warning",
@@ -138,7 +117,7 @@ def _server(sandbox: Sandbox) -> uvicorn.Server:
         timeout_graceful_shutdown=1,
     )
     logging.getLogger("uvicorn.error").addFilter(_not_deliberate)
-    return uvicorn.Server(config)
+    return config
 
 
 def _not_deliberate(record: logging.LogRecord) -> bool:
@@ -147,33 +126,4 @@ def _not_deliberate(record: logging.LogRecord) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's delay off only where the protocol is named; with it each answer takes 40 ms more.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(1024)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "not a port"
-        raise ConfigError(f"the sandbox cannot listen on {host}:{port} ({reason}): choose another --port") from None
-    return listener
-
-
-def _base_url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Take the signals uvicorn raises once more after its own graceful stop."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return asgi.listen(host, port, "the sandbox", "choose another --port")

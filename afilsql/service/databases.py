@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 import sqlalchemy as sa
 
@@ -14,6 +16,9 @@ from afilsql.delivery.terms import Terms
 from afilsql.delivery.worker import Until, Worker
 from afilsql.errors import ConfigError
 
+#: Seconds between two looks at whether a worker that was stopped may be left.
+_LOOK_SECONDS = 1.0
+
 
 def urls_of(settings: Settings) -> dict[str, str]:
     """Return the URL of each database to serve, by its name; that of a single one is called "".
@@ -23,8 +28,11 @@ def urls_of(settings: Settings) -> dict[str, str]:
     """
     if not settings.databases:
         return {"": settings.database_url}
-    url = sa.make_url(settings.database_url)
-    if url.get_backend_name() != "mssql" or not url.database:
+    try:
+        url = sa.make_url(settings.database_url)
+    except (sa.exc.ArgumentError, ValueError):  # the latter for a port, and may quote part of a password
+        url = sa.URL.create("none")
+    if url.drivername.partition("+")[0] != "mssql" or not url.database:
         raise ConfigError(
             "AFILSQL_DATABASES names databases on a server, so AFILSQL_DATABASE_URL must be like "
             "mssql+pyodbc://user:password@server:1433/database: put the first one there"
@@ -92,11 +100,13 @@ class Workers:
     ) -> None:
         self._workers = workers
         self._on_end = on_end
+        self._news: SimpleQueue[None] = SimpleQueue()
 
     def stop(self) -> None:
         """See Worker.stop."""
         for worker in self._workers.values():
             worker.stop()
+        self._news.put(None)
 
     def adopt(self, terms: Terms) -> None:
         """See Worker.adopt."""
@@ -104,31 +114,40 @@ class Workers:
             worker.adopt(terms)
 
     def run(self, *, until: Until) -> None:
-        """Run them all to their ends; the others go on when one fails.
+        """Run them all to their ends, each in a thread; the others go on when one fails.
+
+        The calling thread only waits, so that signals are handled at once, whatever a worker hangs in. One that may be
+        left is not waited for.
 
         Raises:
             Exception: What ended the first that failed, once all have ended.
         """
+        running = dict(self._workers)
         failures: list[Exception] = []
+        lock = threading.Lock()
+
+        def end(name: str, how: Totals | Exception) -> None:
+            with lock:
+                if running.pop(name, None) is None:
+                    return
+                if isinstance(how, Exception):
+                    failures.append(how)
+                self._on_end(name, how)
+            self._news.put(None)
 
         def one(name: str, worker: Worker) -> None:
             try:
-                totals = worker.run(until=until)
+                end(name, worker.run(until=until))
             except Exception as error:  # noqa: BLE001 - raised below, when the others have ended too
-                failures.append(error)
-                self._on_end(name, error)
-            else:
-                self._on_end(name, totals)
+                end(name, error)
 
-        threads = [
-            threading.Thread(target=one, args=item, name=f"worker {item[0]}")
-            for item in list(self._workers.items())[1:]
-        ]
-        for thread in threads:
-            thread.start()
-        one(*next(iter(self._workers.items())))
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(1.0)  # in turns, so that signals are handled meanwhile
+        for item in self._workers.items():
+            threading.Thread(target=one, args=item, name=f"worker {item[0]}".rstrip(), daemon=True).start()
+        while running:
+            with suppress(Empty):
+                self._news.get(timeout=_LOOK_SECONDS)
+            for name, worker in tuple(running.items()):
+                if worker.may_be_left:
+                    end(name, worker.totals)
         if failures:
             raise failures[0]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _CONFIG = f"{PREFIX}CONFIG"
 #: Folders that the unit's ProtectHome and PrivateTmp hide from the service.
 HIDDEN = tuple(Path(p) for p in ("/home", "/root", "/run/user", "/tmp", "/var/tmp"))  # noqa: S108 - not written to
-_SECRET_NAMES = ("PASSWORD", "CLIENT_SECRET", "ACCOUNTS", "DATABASE_URL", "PROXY", "ALERT_URL")
+_SECRET_NAMES = ("PASSWORD", "CLIENT_SECRET", "ACCOUNTS", "DATABASE_URL", "PROXY", "ALERT_URL", "WEB")
 
 
 def check(unit: Unit) -> Settings:
@@ -52,6 +52,8 @@ def check(unit: Unit) -> Settings:
         environ["CREDENTIALS_DIRECTORY"] = folder
         settings = load_settings(unit.config, environ)
         require_account(settings)
+        if settings.web_port is not None:
+            settings.web.require_somebody()
         for path in _files(settings):
             _check_readable(path, unit.user)
         _check_accounts(unit, settings, environ)
@@ -167,7 +169,8 @@ def _check_accounts(unit: Unit, settings: Settings, environ: Mapping[str, str]) 
 
 def _files(settings: Settings) -> list[Path]:
     """Return the files of the settings that the service opens itself."""
-    tables = (settings, *settings.accounts.values())
+    page = () if settings.web_port is None else (settings.web,)
+    tables = (settings, *settings.accounts.values(), *page)
     found = (getattr(table, name) for table in tables for name in type(table).model_fields if name != "pulse_file")
     return [path for path in found if isinstance(path, Path)]
 

@@ -17,6 +17,7 @@ from afilsql.errors import AfilsqlError, ConfigError
 from afilsql.logs import Logger, Threshold
 from afilsql.outbox.records import Account
 from afilsql.service.watchers import Manager
+from afilsql.websettings import WebSettings
 
 #: Settings that a running worker takes anew; every other one takes a restart.
 CHANGEABLE = frozenset(
@@ -109,8 +110,11 @@ class Reloader:
     def _reload(self) -> None:
         given = self._load()
         require_account(given)
-        differ = {name for name in Settings.model_fields if getattr(given, name) != getattr(self._settings, name)}
-        kept = {name: getattr(self._settings, name) for name in differ - CHANGEABLE}
+        before = self._settings
+        differ = {name for name in Settings.model_fields if getattr(given, name) != getattr(before, name)}
+        if before.web_port is None or _lasting(given.web) == _lasting(before.web):
+            differ -= {"web"}
+        kept = {name: getattr(before, name) for name in differ - CHANGEABLE}
         settings = given.model_copy(update=kept)
         # Made before anything changes: whatever is wrong with them is known by then.
         terms = terms_of(settings, self._clients_for(settings))
@@ -124,3 +128,8 @@ class Reloader:
 
     def _refuse(self, why: str) -> None:
         self._logger.error("settings_refused", detail=f"{why}; the worker goes on with the settings it has")
+
+
+def _lasting(web: WebSettings) -> WebSettings:
+    """What the page beside a worker does not itself read anew."""
+    return web.model_copy(update={"users": {}, "proxy_roles": {}})

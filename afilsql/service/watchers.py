@@ -5,6 +5,7 @@ Nothing here has a thread that tells of life by itself: a loop that stands still
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -147,24 +148,28 @@ class PulseFile:
         self._monotonic = monotonic
         self._next = float("-inf")
         self._state = "starting"
+        self._lock = threading.Lock()  # of several databases' loops one may beat while another tells of an event
 
     def beat(self) -> None:
         """Write the file, unless that was done a moment ago. One that cannot be written goes stale, as it should."""
-        now = self._monotonic()
-        if now < self._next:
-            return
+        with self._lock:
+            now = self._monotonic()
+            if now >= self._next:
+                self._write(now)
+
+    def notice(self, event: Event) -> None:
+        """Write at once that the worker is ready, or stops."""
+        if isinstance(event, events.Ready | events.Stopping):
+            with self._lock:
+                self._state = "ready" if isinstance(event, events.Ready) else "stopping"
+                self._write(self._monotonic())
+
+    def _write(self, now: float) -> None:
         self._next = now + EVERY / 2
         fresh = self._path.with_name(f"{self._path.name}.new")
         with suppress(OSError):
             fresh.write_text(f"{now:.1f} {self._state}\n", encoding="ascii")
             fresh.replace(self._path)
-
-    def notice(self, event: Event) -> None:
-        """Write at once that the worker is ready, or stops."""
-        if isinstance(event, events.Ready | events.Stopping):
-            self._state = "ready" if isinstance(event, events.Ready) else "stopping"
-            self._next = float("-inf")
-            self.beat()
 
 
 def read_pulse(path: Path, monotonic: Callable[[], float] = time.monotonic) -> tuple[float, str] | None:

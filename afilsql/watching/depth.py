@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,6 @@ from afilsql.outbox.engine import create_engine, translated
 QueueState = Literal["queued", "scheduled", "sending", "reading_back", "uncertain"]
 AccountState = Literal["open", "held", "breaker_open", "resting"]
 ACCOUNT_STATES: tuple[AccountState, ...] = get_args(AccountState)
-_WORSE: tuple[AccountState, ...] = ("open", "resting", "breaker_open", "held")
 #: Seconds a statement may take; then this look is given up.
 TIMEOUT = 5
 
@@ -57,52 +55,21 @@ class Depth:
 
 
 class DepthReader:
-    """Reads the depth of one database or several together; to be used by one thread at a time.
+    """Reads the depth of one database; to be used by one thread at a time.
 
     Args:
-        urls: The databases.
+        url: The database.
 
     Raises:
         ConfigError, DriverMissing: See create_engine.
     """
-
-    def __init__(self, *urls: str) -> None:
-        self._readers = [_OneReader(url) for url in urls]
-
-    def read(self) -> Depth:
-        """Return the depth now. Raises DatabaseError."""
-        return together([reader.read() for reader in self._readers])
-
-    def close(self) -> None:
-        """Give up the connections."""
-        for reader in self._readers:
-            reader.close()
-
-
-def together(found: Sequence[Depth]) -> Depth:
-    """Return what several databases hold as if it were one; of an account's states the worst counts."""
-    waiting: dict[tuple[str, QueueState], Waiting] = {}
-    for one in (w for depth in found for w in depth.waiting):
-        before = waiting.get((one.account, one.state))
-        if before is not None:
-            ages = [age for age in (before.oldest_seconds, one.oldest_seconds) if age is not None]
-            one = Waiting(one.account, one.state, before.items + one.items, max(ages, default=None))
-        waiting[one.account, one.state] = one
-    states: dict[str, AccountState] = {}
-    for name, state in (a for depth in found for a in depth.accounts):
-        states[name] = max(state, states.get(name, state), key=_WORSE.index)
-    return Depth(tuple(waiting.values()), tuple(states.items()))
-
-
-class _OneReader:
-    """Reads the depth of one database."""
 
     def __init__(self, url: str) -> None:
         self._embedded = url.startswith("sqlite")
         self._engine = create_engine(url if self._embedded else _hurried(url), autocommit=True)
 
     def read(self) -> Depth:
-        """See DepthReader.read."""
+        """Return the depth now. Raises DatabaseError."""
         now = datetime.now(UTC).replace(tzinfo=None).isoformat(sep=" ", timespec="microseconds")
         queue, accounts = _EMBEDDED if self._embedded else _SERVER
         with translated(), closing(self._engine.connect()) as connection:

@@ -1,12 +1,14 @@
-"""What a worker counts of itself, for Prometheus. Labels are bounded: accounts of the settings, known codes, words.
+"""What a process and its workers count of themselves, for Prometheus.
 
+Labels are bounded: accounts of the settings, known codes, words.
 Counting is in memory; a value's lock is held for an addition and never over I/O.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
@@ -18,43 +20,73 @@ from afilsql.outbox.records import Claim, Result
 from afilsql.watching.codes import OTHER, known
 from afilsql.watching.watchers import RoundTrip
 
+M = TypeVar("M", Counter, Histogram)
+
 #: Upper bounds in seconds: of a call or a round trip, and of a message's way from its EXEC to the API.
 FAST = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 SLOW = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
 _VERDICTS = {"sent": "arrived", "retry": "absent", "failed": "absent", "hold": "account held"}
 
 
-class Meters:
-    """The metrics of one worker; a Watcher.
+class ProcessMeters:
+    """The metrics of the process as a whole, whichever databases it serves.
 
     Args:
-        accounts: Of the worker's settings; others are counted as "other".
-        concurrency: Calls it makes at a time at most.
-        pulse: Of its loop.
+        pulse: Of its loop, or of all its loops together.
         version: Of afilsql.
 
     Attributes:
         registry: Holds the metrics.
     """
 
-    def __init__(self, accounts: Collection[str], *, concurrency: int, pulse: Pulse, version: str) -> None:
+    def __init__(self, *, pulse: Pulse, version: str) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        build = {"version": version, "python": platform.python_version()}
+        Info("afilsql_build", "What runs.", registry=registry).info(build)
+        age = Gauge("afilsql_loop_age_seconds", "Since the worker's loop moved.", registry=registry)
+        age.set_function(pulse.age)
+        self._alerts = Counter("afilsql_alerts", "Alerts handed to a hook.", ("hook", "outcome"), registry=registry)
+        self._lines_lost = Counter("afilsql_log_lines_lost", "Log lines that could not be written.", registry=registry)
+
+    def alerted(self, hook: str, failed: bool) -> None:
+        """Count an alert that a hook was given."""
+        self._alerts.labels(hook, "failed" if failed else "sent").inc()
+
+    def lines_lost(self, count: int) -> None:
+        """Count log lines that could not be written."""
+        self._lines_lost.inc(count)
+
+
+class Meters:
+    """The metrics of one database's worker; a Watcher.
+
+    Args:
+        registry: Holds the metrics.
+        accounts: Of the worker's settings; others are counted as "other".
+        concurrency: Calls it makes at a time at most.
+    """
+
+    def __init__(self, registry: CollectorRegistry, accounts: Collection[str], *, concurrency: int) -> None:
         self._accounts = frozenset(accounts)
+        self._by_account: list[tuple[Counter | Histogram, Sequence[str]]] = []
+
+        def labelled(metric: M, labels: Sequence[str]) -> M:
+            if "account" in labels:
+                self._by_account.append((metric, labels))
+            return metric
 
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"afilsql_{name}", text, labels, registry=registry)
+            return labelled(Counter(f"afilsql_{name}", text, labels, registry=registry), labels)
 
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(f"afilsql_{name}", text, registry=registry)
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(f"afilsql_{name}", text, labels, buckets=buckets, registry=registry)
+            return labelled(Histogram(f"afilsql_{name}", text, labels, buckets=buckets, registry=registry), labels)
 
-        ProcessCollector(registry=registry)
-        build = {"version": version, "python": platform.python_version()}
-        Info("afilsql_build", "What runs.", registry=registry).info(build)
-        gauge("senders", "Calls that may run at a time.").set(concurrency)
-        gauge("loop_age_seconds", "Since the worker's loop moved.").set_function(pulse.age)
+        self._senders = gauge("senders", "Calls that may run at a time.")
+        self._senders.set(concurrency)
         self._in_flight = gauge("calls_in_flight", "Claims that senders are busy with.")
         self._requests = counter(
             "requests",
@@ -87,8 +119,18 @@ class Meters:
         self._refused = counter("results_refused", "Results that the database refused for good.")
         self._opened = counter("breaker_opened", "Times this worker opened an account's breaker.", "account")
         self._held = counter("account_held", "Times an account was put on hold for its credentials.", "account")
-        self._alerts = counter("alerts", "Alerts handed to a hook.", "hook", "outcome")
-        self._lines_lost = counter("log_lines_lost", "Log lines that could not be written.")
+
+    def adopt(self, accounts: Collection[str], concurrency: int) -> None:
+        """Count by these accounts from now on; of those that are gone nothing is told any more."""
+        self._senders.set(concurrency)
+        gone = self._accounts - set(accounts)
+        self._accounts = frozenset(accounts)
+        for metric, names in self._by_account:
+            samples = [sample.labels for family in metric.collect() for sample in family.samples]
+            # Of a histogram each bucket is a sample, of its labels one more.
+            found = {tuple(of[name] for name in names) for of in samples if of["account"] in gone}
+            for values in found:
+                metric.remove(*values)
 
     def account(self, name: str) -> str:
         """Return the label of an account."""
@@ -144,14 +186,6 @@ class Meters:
             wanted = claim.wanted_at or claim.created_at
             ended = result.started_at.timestamp() + result.duration_ms / 1000
             self._sent_after.labels(self.account(claim.account)).observe(max(0.0, ended - wanted.timestamp()))
-
-    def alerted(self, hook: str, failed: bool) -> None:
-        """Count an alert that a hook was given."""
-        self._alerts.labels(hook, "failed" if failed else "sent").inc()
-
-    def lines_lost(self, count: int) -> None:
-        """Count log lines that could not be written."""
-        self._lines_lost.inc(count)
 
 
 def _kind(method: str, poll: bool) -> str:

@@ -32,6 +32,7 @@ class QueueCollector:
         reader: Asks the database; belongs to the thread from now on.
         account: Gives the label of an account.
         every: Seconds between two looks.
+        patience: Seconds that a scrape waits for one at most.
         monotonic: Seconds that never go back.
     """
 
@@ -41,11 +42,13 @@ class QueueCollector:
         account: Callable[[str], str],
         *,
         every: float = EVERY,
+        patience: float = PATIENCE,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reader = reader
         self._account = account
         self._every = every
+        self._patience = patience
         self._monotonic = monotonic
         self._changed = threading.Condition()
         self._wanted = False
@@ -66,7 +69,7 @@ class QueueCollector:
             if self._monotonic() - self._looked_at >= self._every:
                 self._wanted = True
                 self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._wanted, PATIENCE)
+            self._changed.wait_for(lambda: not self._wanted, self._patience)
             seen, failures = self._seen, self._failures
         fresh = seen[1] if seen is not None and self._monotonic() - seen[0] <= STALE else None
         return self._metrics(fresh, failures)

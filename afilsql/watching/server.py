@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from afilsql.errors import ConfigError
 
-#: Seconds a client may be silent.
-_SILENCE = 10.0
+#: Seconds a client may be silent, and clients at a time: the worker needs threads and file descriptors, too.
+_SILENCE, MOST = 10.0, 50
 _PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 
 #: Returns what is wrong, None when nothing is.
@@ -25,6 +25,24 @@ Check = Callable[[], str | None]
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        self._room = threading.BoundedSemaphore(MOST)
+        super().__init__(*arguments, **more)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, or cut the connection where there are too many."""
+        if self._room.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, then make room."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def server_bind(self) -> None:
         """Take the port without asking a name server what this machine is called."""

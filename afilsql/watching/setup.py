@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 from afilsql.config import Settings
 from afilsql.delivery.pulse import Pulse
 from afilsql.errors import ConfigError
+from afilsql.service.databases import urls_of
 from afilsql.watching.watchers import Watcher, Watchers
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from afilsql.delivery.alerter import Hook
-    from afilsql.watching.meters import Meters
+    from afilsql.delivery.terms import Terms
+    from afilsql.watching.health import Health
+    from afilsql.watching.meters import Meters, ProcessMeters
     from afilsql.watching.traces import Traces
 
 #: Seconds that spans which wait get when the worker ends.
@@ -23,40 +28,64 @@ INSTALL_TRACES = "install what makes traces with `pip install 'afilsql[otel]'`, 
 
 
 class Watching:
-    """What watches one worker; without the settings for it, nothing, at no cost.
+    """What watches the workers of one process; without the settings for it, nothing, at no cost.
 
     Args:
-        settings: Of the worker.
+        settings: Of the process.
         environ: Environment variables: the OTEL_* ones.
         worker: Its name.
 
     Raises:
-        ConfigError: Traces are wanted and what makes them is not installed.
+        ConfigError: Traces are wanted and what makes them is not installed; the databases cannot be named.
     """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], *, worker: str) -> None:
         self.pulse = Pulse()
         self._settings = settings
         self._version = version("afilsql")
-        self._meters = self._new_meters() if settings.metrics_port is not None else None
-        self._traces = self._new_traces(environ, worker) if wants_traces(settings, environ) else None
-        watchers: list[Watcher] = [w for w in (self._meters, self._traces) if w is not None]
-        if self._meters is not None:
-            from afilsql.watching.health import Health
+        self._urls = urls_of(settings)
+        self._process: ProcessMeters | None = None
+        self._registries: dict[str, CollectorRegistry] = {}
+        self._meters: dict[str, Meters] = {}
+        self._health: dict[str, Health] = {}
+        if settings.metrics_port is not None:
+            self._measure()
+        traces = self._traces = self._new_traces(environ, worker) if wants_traces(settings, environ) else None
+        self._watchers: dict[str, Watchers] = {}
+        for database in self._urls:
+            found = (self._meters.get(database), traces, self._health.get(database))
+            watchers: list[Watcher] = [w for w in found if w is not None]
+            self._watchers[database] = Watchers(watchers)
 
-            self._health = Health(self.pulse)
-            watchers.append(self._health)
-        self.watchers = Watchers(watchers)
+    def of(self, database: str) -> Watchers:
+        """Return what watches the worker of a database, as `urls_of` names it."""
+        return self._watchers[database]
+
+    def adopt(self, terms: Terms) -> None:
+        """Count by the accounts of new terms."""
+        for meters in self._meters.values():
+            meters.adopt([account.name for account in terms.accounts], terms.concurrency)
 
     def lines_lost(self, count: int) -> None:
         """Count log lines that could not be written."""
-        if self._meters is not None:
-            self._meters.lines_lost(count)
+        if self._process is not None:
+            self._process.lines_lost(count)
 
     def hooks(self, hooks: Sequence[Hook]) -> list[Hook]:
         """Return the hooks of alerts, counted."""
-        meters = self._meters
-        return list(hooks) if meters is None else [_CountedHook(hook, meters) for hook in hooks]
+        process = self._process
+        return list(hooks) if process is None else [_CountedHook(hook, process) for hook in hooks]
+
+    def frozen(self) -> str | None:
+        """Return why the process should be restarted, None when it need not."""
+        return next(iter(self._health.values())).frozen()
+
+    def unready(self) -> str | None:
+        """Return of which database nothing is delivered and why, None when all is well."""
+        for database, health in self._health.items():
+            if (why := health.unready()) is not None:
+                return f"{database}: {why}" if database else why
+        return None
 
     @contextmanager
     def serving(self, ready: Callable[[str], object]) -> Iterator[None]:
@@ -71,30 +100,48 @@ class Watching:
         with ExitStack() as stack:
             if self._traces is not None:
                 stack.callback(self._traces.close, TRACES_CLOSE_SECONDS)
-            if self._meters is not None and self._settings.metrics_port is not None:
-                from afilsql.service.databases import urls_of
-                from afilsql.watching.depth import DepthReader
-                from afilsql.watching.queue import QueueCollector
+            if self._process is not None and self._settings.metrics_port is not None:
                 from afilsql.watching.server import WatchServer
 
-                queue = QueueCollector(DepthReader(*urls_of(self._settings).values()), self._meters.account)
-                stack.callback(queue.close)
-                self._meters.registry.register(queue)
+                self._look_at_queues(stack)
                 server = WatchServer(
                     self._settings.metrics_host,
                     self._settings.metrics_port,
-                    frozen=self._health.frozen,
-                    unready=self._health.unready,
-                    registry=self._meters.registry,
+                    frozen=self.frozen,
+                    unready=self.unready,
+                    registry=self._process.registry,
                 )
                 ready(stack.enter_context(server).url)
             yield
 
-    def _new_meters(self) -> Meters:
-        from afilsql.watching.meters import Meters
+    def _measure(self) -> None:
+        """Make the metrics: a single database's are told as they are, those of several by its name."""
+        from prometheus_client import CollectorRegistry
 
-        s = self._settings
-        return Meters(s.configured, concurrency=s.concurrency, pulse=self.pulse, version=self._version)
+        from afilsql.watching.databases import ByDatabase
+        from afilsql.watching.health import Health
+        from afilsql.watching.meters import Meters, ProcessMeters
+
+        self._process = process = ProcessMeters(pulse=self.pulse, version=self._version)
+        for database in self._urls:
+            registry = self._registries[database] = (
+                CollectorRegistry(auto_describe=True) if len(self._urls) > 1 else process.registry
+            )
+            s = self._settings
+            self._meters[database] = Meters(registry, s.configured, concurrency=s.concurrency)
+            self._health[database] = Health(self.pulse)
+        if len(self._urls) > 1:
+            process.registry.register(ByDatabase(self._registries))
+
+    def _look_at_queues(self, stack: ExitStack) -> None:
+        from afilsql.watching.depth import DepthReader
+        from afilsql.watching.queue import PATIENCE, QueueCollector
+
+        for database, url in self._urls.items():
+            patience = PATIENCE / len(self._urls)  # one is looked at after the other
+            queue = QueueCollector(DepthReader(url), self._meters[database].account, patience=patience)
+            stack.callback(queue.close)
+            self._registries[database].register(queue)
 
     def _new_traces(self, environ: Mapping[str, str], worker: str) -> Traces:
         try:
@@ -117,10 +164,10 @@ def wants_traces(settings: Settings, environ: Mapping[str, str]) -> bool:
 class _CountedHook:
     """A hook of alerts whose alerts are counted."""
 
-    def __init__(self, hook: Hook, meters: Meters) -> None:
+    def __init__(self, hook: Hook, process: ProcessMeters) -> None:
         self.name = hook.name
         self._hook = hook
-        self._meters = meters
+        self._process = process
 
     def send(self, alert: Mapping[str, Any]) -> str | None:
         """See Hook."""
@@ -128,7 +175,7 @@ class _CountedHook:
         try:
             failure = self._hook.send(alert)
         finally:
-            self._meters.alerted(self.name, failed=failure is not None)
+            self._process.alerted(self.name, failed=failure is not None)
         return failure
 
     def abandon(self) -> None:

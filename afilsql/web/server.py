@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Self
 
 import uvicorn
 
-from afilsql import secretfiles
+from afilsql import asgi, secretfiles
 from afilsql.errors import ConfigError
 from afilsql.logs import Logger
 from afilsql.outbox.browse import Browser
 from afilsql.web.app import create_app
+from afilsql.web.connections import Connection
 from afilsql.web.figures import Figures
 from afilsql.web.sessions import Sessions
 from afilsql.web.site import Site
@@ -26,7 +24,6 @@ from afilsql.web.throttle import Throttle
 from afilsql.web.users import Users
 from afilsql.websettings import WebSettings
 
-_START_SECONDS = 10.0
 #: Seconds that requests under way get when it ends, connections at a time, and seconds an idle one is kept.
 _GRACE_SECONDS, _CONNECTIONS, _KEEP_SECONDS = 3, 200, 15
 _MIN_SECRET = 32
@@ -57,11 +54,7 @@ class WebServer:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = load()
-        if not settings.users and not (settings.proxy_user_header and settings.proxy_roles):
-            raise ConfigError(
-                "nobody could sign in: add [web.users.NAME] with the password_hash that `afilsql web hash-password` "
-                "prints and a role, or set web.proxy_user_header and web.proxy_roles"
-            )
+        settings.require_somebody()
         sessions = Sessions(
             _secret(settings),
             idle_seconds=settings.idle_minutes * 60,
@@ -84,6 +77,7 @@ class WebServer:
             log_config=None,  # what it says goes where the process's other lines go
             access_log=False,
             lifespan="off",
+            http=Connection,
             ws="none",
             proxy_headers=False,
             server_header=False,
@@ -101,47 +95,34 @@ class WebServer:
             raise ConfigError(
                 f"web.cert and web.key cannot be used ({reason}): name PEM files that belong together"
             ) from None
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: asgi.ServerThread | None = None
         self._port = settings.port
 
     @property
     def url(self) -> str:
         """Where the page is, once the port is taken."""
-        host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
-        return f"{'https' if self._settings.cert else 'http'}://{host}:{self._port}/"
+        return asgi.url_of(self._settings.host, self._port, "https" if self._settings.cert else "http") + "/"
 
     def start(self) -> None:
         """Take the port and serve in a thread. Raises ConfigError."""
-        listener = self._listen()
-        self._server = uvicorn.Server(self._config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listener]}, name="afilsql-web", daemon=True
-        )
-        self._thread.start()
-        give_up = time.monotonic() + _START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > give_up:
-                self.stop()
-                listener.close()
-                raise ConfigError(f"the page did not start on {self.url}: set another web.port")
-            time.sleep(0.005)
+        self._thread = asgi.ServerThread(self._config, self._listen(), name="afilsql-web")
         self._logger.info("web_started", url=self.url)
 
     def stop(self) -> None:
         """Stop serving; requests under way get a moment to finish. May be called twice."""
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(timeout=_GRACE_SECONDS + 5)
-        self._server = self._thread = None
+        if self._thread is not None:
+            self._thread.stop()
+        self._thread = None
 
     def run(self, ready: Callable[[str], object] = lambda _: None) -> None:
         """Serve until SIGTERM or SIGINT; `ready` is told the address once the port is taken. Raises ConfigError."""
         listener = self._listen()
-        with _quiet_signals():
+
+        def tell() -> None:
             ready(self.url)
             self._logger.info("web_started", url=self.url)
-            uvicorn.Server(self._config).run(sockets=[listener])
+
+        asgi.serve(self._config, listener, tell)
         self._logger.info("web_ended")
 
     def __enter__(self) -> Self:
@@ -152,23 +133,8 @@ class WebServer:
         self.stop()
 
     def _listen(self) -> socket.socket:
-        host, port = self._settings.host, self._settings.port
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-            listener = socket.socket(family, kind, protocol)
-            try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(address)
-                listener.listen(128)
-            except OSError:
-                listener.close()
-                raise
-        except OSError as error:
-            raise ConfigError(
-                f"the page cannot listen on {host}:{port} ({error.strerror}): set another web.host or web.port"
-            ) from None
+        instead = "set another web.host, or another port"
+        listener = asgi.listen(self._settings.host, self._settings.port, "the page", instead)
         self._port = listener.getsockname()[1]
         return listener
 
@@ -183,14 +149,3 @@ def _secret(settings: WebSettings) -> str:
     if len(found) < _MIN_SECRET:
         raise ConfigError(f"the secret in {settings.secret_file} is short: write {_MIN_SECRET} random characters")
     return found
-
-
-@contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """Take the signals uvicorn raises once more after its own graceful stop."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -88,7 +88,12 @@ class Sessions:
         return replace(session, used=now) if now - session.used >= min(_TOUCH_SECONDS, self._idle / 4) else None
 
     def end(self, session: Session) -> None:
-        """Sign out: the cookie is worth nothing from now on, whoever has a copy."""
+        """Sign out: the cookie is worth nothing from now on, whoever has a copy.
+
+        Of one that nobody had signed in to nothing is remembered: anybody can end many, which would crowd out others.
+        """
+        if session.user is None:
+            return
         with self._lock:
             self._ended[session.key] = self._clock()
             while len(self._ended) > _ENDED:

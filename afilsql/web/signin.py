@@ -34,7 +34,7 @@ def sign_in(request: Request) -> Response:
         return render(request, "sign_in.html", 403, next=onward, name=name[:64], error=text)
     site.throttle.succeeded(visit.address, name)
     site.sessions.end(visit.session)
-    visit.session = site.sessions.begin(user.name, site.users.fingerprint(user.name))
+    visit.session = site.sessions.begin(user.name, user.fingerprint)
     site.logger.info("web_sign_in", user=user.name, role=user.role, address=visit.address)
     return RedirectResponse(onward or "/", 303)
 

@@ -27,10 +27,15 @@ _AT_A_TIME = 2
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody signed in."""
+    """Somebody signed in.
+
+    Attributes:
+        fingerprint: Changes with the user's hash and role, and tells neither; empty where a proxy named the user.
+    """
 
     name: str
     role: Role
+    fingerprint: str = ""
 
     @property
     def is_operator(self) -> bool:
@@ -77,18 +82,16 @@ class Users:
                 fits = self._verifier.verify(known, password[:MAX_PASSWORD])
             except (VerificationError, InvalidHashError):
                 fits = False
-        return User(name, user.role) if user is not None and fits and len(password) <= MAX_PASSWORD else None
+        if user is None or not fits or len(password) > MAX_PASSWORD:
+            return None
+        return User(name, user.role, _fingerprint(name, user))
 
     def get(self, name: str, fingerprint: str) -> User | None:
         """Return a user who signed in when theirs was this fingerprint; None once hash or role have changed."""
         user = self._current().users.get(name)
-        return User(name, user.role) if user is not None and self.fingerprint(name) == fingerprint else None
-
-    def fingerprint(self, name: str) -> str:
-        """Return what changes with the user's hash and role, and tells neither."""
-        user = self._current().users[name]
-        text = f"{name}\0{user.role}\0{user.password_hash.get_secret_value()}"
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        if user is None or _fingerprint(name, user) != fingerprint:
+            return None
+        return User(name, user.role, fingerprint)
 
     def of_proxy(self, name: str) -> User | None:
         """Return a user that a trusted proxy names; None without a role."""
@@ -108,6 +111,11 @@ class Users:
 def hashed(password: str) -> str:
     """Return the hash of a password, for the settings."""
     return PasswordHasher().hash(password)
+
+
+def _fingerprint(name: str, user: WebUser) -> str:
+    text = f"{name}\0{user.role}\0{user.password_hash.get_secret_value()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _hash_like(users: Iterable[WebUser]) -> str:

@@ -237,3 +237,32 @@ def test_a_database_that_stays_away_is_told_of_without_any_further_event(tmp_pat
         alerter.close(5)
     assert [p["alert"] for p in posted] == ["database_lost", "database_back"]
     assert "sa" not in json.dumps(posted[0]["text"]).split()
+
+
+def test_of_several_databases_each_has_its_own_alerts_which_name_it() -> None:
+    seconds = [0.0]
+    with listening() as (url, posted):
+        alerter = Alerter([UrlHook(url)], worker="w", on_failure=ignore_failure, monotonic=lambda: seconds[0])
+        for database in ("sales", "support"):
+            alerter.notice(HELD, database)
+            alerter.notice(events.DatabaseLost("gone"), database)
+        alerter.notice(events.DatabaseBack(3.0), "support")
+        seconds[0] = 61.0
+        alerter.notice(events.Stopping(0), "sales")
+        wait_for(lambda: len(posted) == 3)
+        alerter.close(5)
+    assert [(p["alert"], p["database"]) for p in posted] == [
+        ("account_held", "sales"),
+        ("account_held", "support"),
+        ("database_lost", "sales"),
+    ]
+    assert posted[2]["text"].startswith("afilsql, worker w, database sales: The database has not answered")
+
+
+def test_a_single_database_is_not_named() -> None:
+    with listening() as (url, posted):
+        alerter = Alerter([UrlHook(url)], worker="w", on_failure=ignore_failure)
+        alerter.notice(HELD)
+        alerter.close(5)
+    assert posted[0]["database"] is None
+    assert posted[0]["text"].startswith("afilsql, worker w: The account")

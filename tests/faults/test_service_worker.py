@@ -17,8 +17,9 @@ import sqlalchemy as sa
 
 from afilsql.outbox import open_outbox
 from afilsql.outbox.engine import create_engine
+from afilsql.sandbox.soap import wsdl
 from tests.faults.manager import Manager
-from tests.faults.processes import WORKER, WorkerProcess, ended, environment, sandbox, workers
+from tests.faults.processes import WORKER, SandboxProcess, WorkerProcess, ended, environment, sandbox, workers
 from tests.faults.traffic import request, wait_until
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
@@ -128,6 +129,31 @@ def test_at_sighup_new_settings_count_for_the_next_messages_and_the_old_ones_for
             wait_until(lambda: second.count() == 9, "the next messages did not arrive at the new address")
             assert first.count() == 4
             assert process.events("claimed"), "debug lines are logged from now on"
+            process.terminate()
+            ended(process)
+
+
+def test_at_sighup_a_new_wsdl_counts_though_its_setting_is_the_same(empty_sqlite: str, tmp_path: Path) -> None:
+    file = tmp_path / "afilnet.wsdl"
+    soap = {"AFILSQL_TRANSPORT": "soap", "AFILSQL_WSDL": str(file)}
+    with sandbox() as first, sandbox() as second, open_outbox(empty_sqlite) as outbox:
+
+        def describe(api: SandboxProcess) -> None:
+            file.write_bytes(wsdl(api.url.replace("/http/", "/soap/")))
+
+        describe(first)
+        with managed(empty_sqlite, "", **soap) as (process, manager):
+            manager.until("READY")
+            outbox.enqueue_many([request(1, 1)])
+            wait_until(lambda: first.count() == 1, "the first message did not arrive")
+            describe(second)
+            outbox.enqueue_many([request(1, 2)])
+            wait_until(lambda: first.count() == 2, "the new WSDL was read unasked")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: process.events("settings_reloaded"), "the settings were not read")
+            outbox.enqueue_many([request(1, 3)])
+            wait_until(lambda: second.count() == 1, "the next message did not go where the new WSDL says")
+            assert first.count() == 2
             process.terminate()
             ended(process)
 

@@ -83,6 +83,77 @@ def test_told_to_end_in_an_outage_it_hands_in_what_it_can_and_gives_up_in_time(e
         assert outbox.status().counts["sending"] == 8, "their leases run out, and a person looks"
 
 
+#: Longer than a connection's attempt would keep the worker; it takes 15 s to be given up.
+LONG = 12.0
+
+
+@pytest.mark.tsql
+def test_told_to_end_while_it_tries_to_connect_with_nothing_in_hand_it_ends_at_once(empty_tsql: str) -> None:
+    plan = [Plan()]
+    port = int(empty_tsql.split("@")[1].split(":")[1].split("/")[0])
+    with (
+        open_outbox(empty_tsql) as outbox,
+        Proxy(port, lambda _n: plan[0]) as proxy,
+        workers(1, through(empty_tsql, proxy), "http://127.0.0.1:9/", command=WORKER) as (process,),
+    ):
+        wait_until(lambda: process.events("ready"), "it did not start")
+        plan[0] = Plan("request", 0, "hole")
+        before, lost = proxy.connections, len(process.events("database_lost"))
+        proxy.cut_all()
+        wait_until(lambda: len(process.events("database_lost")) > lost, "the outage went unnoticed")
+        wait_until(lambda: proxy.connections > before, "it did not try again", every=0.01)
+        outbox.enqueue_many([request(c, 1) for c in range(8)])
+        began = time.monotonic()
+        process.terminate()
+        ended(process)
+        assert time.monotonic() - began < LONG
+        assert [set(e) & {"sent", "lost"} for e in process.events("worker_ended")] == [{"sent", "lost"}]
+        assert outbox.status().counts["queued"] == 8
+
+
+@pytest.mark.tsql
+def test_told_to_end_while_it_tries_to_connect_with_results_in_hand_it_takes_its_grace_time_and_no_more(
+    empty_tsql: str,
+) -> None:
+    plan = [Plan()]
+    port = int(empty_tsql.split("@")[1].split(":")[1].split("/")[0])
+    with (
+        sandbox(0.3) as api,
+        open_outbox(empty_tsql) as outbox,
+        Proxy(port, lambda _n: plan[0]) as proxy,
+        workers(1, through(empty_tsql, proxy), api.url, command=WORKER, AFILSQL_GRACE_SECONDS="2") as (process,),
+    ):
+        outbox.enqueue_many([request(c, 1) for c in range(8)])
+        wait_until(lambda: api.count() == 8, "the calls did not arrive")
+        plan[0] = Plan("request", 0, "hole")
+        before, lost = proxy.connections, len(process.events("database_lost"))
+        proxy.cut_all()
+        wait_until(lambda: len(process.events("database_lost")) > lost, "the outage went unnoticed")
+        wait_until(lambda: proxy.connections > before, "it did not try again", every=0.01)
+        began = time.monotonic()
+        process.terminate()
+        ended(process)
+        assert 1 < time.monotonic() - began < LONG
+        assert outbox.status().counts["sending"] == 8, "their leases run out, and they are read back"
+
+
+@pytest.mark.tsql
+def test_an_exchange_that_ends_an_outage_is_followed_by_one_that_takes(empty_tsql: str) -> None:
+    plan = [Plan("request", 0)]
+    port = int(empty_tsql.split("@")[1].split(":")[1].split("/")[0])
+    with (
+        sandbox() as api,
+        open_outbox(empty_tsql) as outbox,
+        Proxy(port, lambda _n: plan[0]) as proxy,
+        workers(1, through(empty_tsql, proxy), api.url, command=(*WORKER, "--once")) as (process,),
+    ):
+        outbox.enqueue_many([request(c, 1) for c in range(3)])
+        wait_until(lambda: process.events("database_lost"), "the outage went unnoticed")
+        plan[0] = Plan()
+        ended(process)
+        assert outbox.status().counts["sent"] == api.count() == 3
+
+
 def test_a_worker_whose_log_nobody_reads_any_more_goes_on(empty_sqlite: str) -> None:
     with sandbox(0.02) as api, open_outbox(empty_sqlite) as outbox:
         process = subprocess.Popen(

@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -171,6 +172,37 @@ def test_other_paths_and_methods_are_refused(empty_sqlite: str) -> None:
         with socket.create_connection((host, int(port)), timeout=5) as client:
             client.sendall(b"POST /healthz HTTP/1.0\r\n\r\n")
             assert b" 405 " in client.makefile("rb").readline()
+
+
+def test_an_account_of_new_settings_is_counted_by_its_name_and_one_that_is_gone_no_more(
+    empty_sqlite: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "afilsql.toml"
+
+    def write(account: str) -> None:
+        fresh = tmp_path / "fresh"
+        fresh.write_text(f'[accounts.{account}]\nuser = "demo"\npassword = "demo"\n', encoding="utf-8")
+        fresh.chmod(0o600)
+        fresh.replace(file)
+
+    def sent(account: str) -> str:
+        return SENT.replace("default", account)
+
+    write("shop")
+    with SandboxServer() as api, open_outbox(empty_sqlite) as outbox:
+        settings = {"AFILSQL_CONFIG": str(file), "AFILSQL_USER": "", "AFILSQL_PASSWORD": "", **PORT}
+        with workers(1, empty_sqlite, api.url, command=WORKER, **settings) as (process,):
+            watched = Watched(process)
+            outbox.enqueue(send(1, "shop"))
+            watched.wait(sent("shop"), 1)
+            write("support")
+            process.send_signal(signal.SIGHUP)
+            wait_for(lambda: process.events("settings_reloaded"), "the settings were not read")
+            outbox.enqueue(send(2, "support"))
+            watched.wait(sent("support"), 1)
+            assert not [name for name in watched.values() if "requests" in name and '"shop"' in name]
+            process.terminate()
+            ended(process)
 
 
 def test_a_port_that_is_taken_ends_the_worker_with_a_word_on_what_to_do(empty_sqlite: str) -> None:

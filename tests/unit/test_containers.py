@@ -255,7 +255,23 @@ def test_the_pod_may_do_nothing_but_run_the_worker() -> None:
     }
     assert pod["automountServiceAccountToken"] is kind("ServiceAccount")["automountServiceAccountToken"] is False
     assert pod["serviceAccountName"] == kind("ServiceAccount")["metadata"]["name"]
-    assert kind("NetworkPolicy")["spec"]["ingress"] == []
+
+
+def test_only_a_prometheus_that_was_let_in_reaches_a_worker_and_only_its_metrics() -> None:
+    environment = {entry["name"]: entry.get("value") for entry in container()["env"]}
+    assert container()["ports"] == [{"name": "metrics", "containerPort": int(environment["AFILSQL_METRICS_PORT"])}]
+    assert environment["AFILSQL_METRICS_HOST"] == "0.0.0.0", "Prometheus is in another pod"
+    policy = kind("NetworkPolicy")["spec"]
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+    (who,) = rule["from"]
+    # Both in one entry: pods of this name in a namespace of this label, and not either.
+    assert who["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
+    ((label, value),) = who["namespaceSelector"]["matchLabels"].items()
+    written = (MANIFESTS / "networkpolicy.yaml").read_text(encoding="utf-8")
+    assert f"kubectl label namespace monitoring {label}={value}" in written
+    annotations = kind("Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": environment["AFILSQL_METRICS_PORT"]}
 
 
 def test_secrets_are_files_of_a_secret_and_settings_are_known() -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry
 
 from afilsql.delivery.pulse import FROZEN, Pulse
 from afilsql.watching.depth import ACCOUNT_STATES, Depth
-from afilsql.watching.meters import Meters
+from afilsql.watching.meters import Meters, ProcessMeters
 from afilsql.watching.queue import QueueCollector
 
 OPS = Path(__file__).parents[2] / ".ops"
@@ -38,18 +39,22 @@ class NoRows:
 
 @pytest.fixture(scope="module")
 def labels_by_sample() -> Iterator[dict[str, set[str]]]:
-    """Every sample that a worker's registry can show, with its labels."""
-    meters = Meters((), concurrency=1, pulse=Pulse(), version="0")
+    """Every sample that a worker can show, with its labels; of several databases each has its name."""
+    process = ProcessMeters(pulse=Pulse(), version="0")
+    of_database = CollectorRegistry(auto_describe=True)
+    meters = Meters(of_database, (), concurrency=1)
     queue = QueueCollector(NoRows(), meters.account)
     found: dict[str, set[str]] = {"afilsql_build_info": {"version", "python"}}
-    for metric in vars(meters).values():
-        names = set(getattr(metric, "_labelnames", ()))
-        for described in getattr(metric, "describe", list)():
-            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(described.type, [""])
-            found |= {described.name + suffix: names for suffix in suffixes}
+    for holder, registry, more in ((process, process.registry, set[str]()), (meters, of_database, {"database"})):
+        for metric in vars(holder).values():
+            names = set(getattr(metric, "_labelnames", ())) | more
+            for described in getattr(metric, "describe", list)():
+                suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}.get(described.type, [""])
+                found |= {described.name + suffix: names for suffix in suffixes}
+        found |= {metric.name: more for metric in registry.collect() if metric.name not in found}
     for family in queue.describe():
-        found[family.name + ("_total" if family.type == "counter" else "")] = set(family._labelnames)  # type: ignore[attr-defined]
-    found |= {metric.name: set() for metric in meters.registry.collect() if metric.name not in found}
+        labels = set(family._labelnames)  # type: ignore[attr-defined]
+        found[family.name + ("_total" if family.type == "counter" else "")] = labels | {"database"}
     queue.close()
     yield found
 

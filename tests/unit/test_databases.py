@@ -13,7 +13,6 @@ from afilsql.delivery.handover import Totals
 from afilsql.delivery.pulse import Pulse
 from afilsql.errors import ConfigError, SchemaOutOfDate
 from afilsql.service.databases import JointPulse, Workers, urls_of
-from afilsql.watching.depth import Depth, Waiting, together
 
 SERVER = "mssql+pyodbc://me:w0rd@db.example.com:1433/sales?Encrypt=yes"
 
@@ -35,10 +34,17 @@ def test_each_database_has_the_urls_server_login_and_options() -> None:
         assert dict(parsed.query) == {"Encrypt": "yes"}
 
 
-@pytest.mark.parametrize("url", ["sqlite:///x.db", "mssql+pyodbc://?odbc_connect=x", "mssql+pyodbc://u:p@server"])
-def test_a_url_without_a_database_to_replace_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match="AFILSQL_DATABASES"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite:///x.db", "mssql+pyodbc://?odbc_connect=x", "mssql+pyodbc://u:p@server"),
+        *("no url w0rd", "mssql+pyodbc://me:a:w0rd@server:w0rd/sales"),
+    ],
+)
+def test_a_url_without_a_database_to_replace_is_refused_and_not_quoted(url: str) -> None:
+    with pytest.raises(ConfigError, match="AFILSQL_DATABASES") as refused:
         urls(url, "support")
+    assert "w0rd" not in str(refused.value)
 
 
 class Counted(Pulse):
@@ -70,6 +76,9 @@ def test_the_pulse_of_several_loops_beats_when_all_have() -> None:
 
 class FakeWorker:
     """Ends at once with an error, or when it is stopped."""
+
+    may_be_left = False
+    totals = Totals(released=1)
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
@@ -116,13 +125,32 @@ def test_one_database_that_cannot_be_served_ends_none_of_the_others(failing: int
     assert sorted(n for n, how in told.items() if isinstance(how, Totals)) == [n for n in "abc" if told[n] is not error]
 
 
-def test_the_depths_of_several_databases_are_told_as_one() -> None:
-    one = Depth((Waiting("shop", "queued", 2, 5.0), Waiting("shop", "scheduled", 1, None)), (("shop", "open"),))
-    other = Depth((Waiting("shop", "queued", 3, 9.0), Waiting("own", "queued", 1, 1.0)), (("shop", "held"),))
-    found = together([one, other])
-    assert set(found.waiting) == {
-        Waiting("shop", "queued", 5, 9.0),
-        Waiting("shop", "scheduled", 1, None),
-        Waiting("own", "queued", 1, 1.0),
-    }
-    assert found.accounts == (("shop", "held"),)
+@pytest.mark.parametrize("waits", [True, False], ids=["the others end first", "a single one"])
+def test_a_worker_that_hangs_and_may_be_left_is_not_waited_for_and_told_of_once(waits: bool) -> None:
+    class Hanging(FakeWorker):
+        """Ends when nobody waits for it any more."""
+
+        may_be_left = True
+        gone = threading.Event()
+
+        def run(self, *, until: str) -> Totals:
+            assert self._stopped.wait(30), until
+            assert self.gone.wait(30)
+            return Totals(sent=9)
+
+    hanging = Hanging()
+    hanging.may_be_left = False
+    fakes: dict[str, Any] = {"a": hanging} | ({"b": FakeWorker()} if waits else {})
+    told: list[tuple[str, Any]] = []
+    workers = Workers(fakes, lambda name, how: told.append((name, how)))
+    runs = threading.Thread(target=lambda: workers.run(until="stopped"))
+    runs.start()
+    hanging.may_be_left = True
+    workers.stop()
+    runs.join(30)
+    assert not runs.is_alive()
+    hanging.gone.set()
+    for thread in threading.enumerate():
+        if thread.name == "worker a":
+            thread.join(30)
+    assert sorted(told) == [("a", Totals(released=1)), *([("b", Totals(sent=1))] if waits else [])]

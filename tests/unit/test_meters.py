@@ -12,6 +12,8 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 import afilsql
 from afilsql.delivery import events, policy
@@ -19,9 +21,10 @@ from afilsql.delivery.pulse import FROZEN, Pulse
 from afilsql.logstream import LogStream
 from afilsql.outbox.records import Claim, Exchanged, Result
 from afilsql.watching.codes import known
+from afilsql.watching.databases import ByDatabase
 from afilsql.watching.depth import Depth, Waiting
 from afilsql.watching.health import LATELY, Health
-from afilsql.watching.meters import Meters
+from afilsql.watching.meters import Meters, ProcessMeters
 from afilsql.watching.queue import QueueCollector
 from afilsql.watching.watchers import RoundTrip, Watchers
 from tests.unit.fake_outbox import FakeOutbox
@@ -31,12 +34,20 @@ from tests.unit.test_worker import Watched, wait_for
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
+class Registered(Meters):
+    """Meters that a test reads."""
+
+    def __init__(self, *accounts: str) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        super().__init__(self.registry, accounts, concurrency=4)
+
+
 @pytest.fixture
-def meters() -> Meters:
-    return Meters({"shop"}, concurrency=4, pulse=Pulse(), version="1")
+def meters() -> Registered:
+    return Registered("shop")
 
 
-def value(meters: Meters, name: str, **labels: str) -> float | None:
+def value(meters: Registered | ProcessMeters, name: str, **labels: str) -> float | None:
     return meters.registry.get_sample_value(f"afilsql_{name}", labels)
 
 
@@ -53,14 +64,55 @@ def result(of: Claim, kind: Any = "sent", *, ended: datetime = NOW, ms: int = 50
     return Result(of.id, of.lease_id, of.attempt, kind, ended - timedelta(milliseconds=ms), ms)
 
 
-def test_accounts_and_codes_that_nobody_knows_are_counted_as_other(meters: Meters) -> None:
+def test_accounts_and_codes_that_nobody_knows_are_counted_as_other(meters: Registered) -> None:
     for n in range(50):
         meters.notice(delivered(f"account-{n}", f"CODE_{n}"))
     labels = {"account": "other", "kind": "send", "outcome": "failed", "code": "other"}
     assert value(meters, "requests_total", **labels) == 50
 
 
-def test_sends_gets_and_polls_are_told_apart(meters: Meters) -> None:
+def test_new_accounts_get_series_of_their_own_and_those_that_are_gone_lose_theirs() -> None:
+    meters = Registered("shop", "news")
+    for account in ("shop", "news", "support"):
+        meters.notice(delivered(account))
+        meters.notice(events.BreakerOpened(account, 5, 5, 5.0))
+    one = claim(created_at=NOW)
+    meters.called(one, result(one), 0, 1)
+    sent = {"kind": "send", "outcome": "sent", "code": ""}
+    assert value(meters, "requests_total", account="support", **sent) is None
+    meters.adopt(["news", "support"], 9)
+    for account in ("shop", "news", "support"):
+        meters.notice(delivered(account))
+    assert "shop" not in generate_latest(meters.registry).decode()
+    assert value(meters, "requests_total", account="support", **sent) == 1
+    assert value(meters, "requests_total", account="news", **sent) == 2
+    assert value(meters, "requests_total", account="other", **sent) == 2
+    assert value(meters, "breaker_opened_total", account="news") == 1
+    assert value(meters, "senders") == 9
+
+
+def test_several_databases_are_told_apart_and_each_metric_is_described_once() -> None:
+    process = ProcessMeters(pulse=Pulse(), version="1")
+    both = {name: Registered("shop") for name in ("sales", "support")}
+    process.registry.register(ByDatabase({name: meters.registry for name, meters in both.items()}))
+    both["sales"].asked(RoundTrip("exchange", 0, 1))
+    both["support"].notice(events.DatabaseLost("away"))
+    one = claim(created_at=NOW)
+    for meters in both.values():
+        meters.called(one, result(one), 0, 1)
+    for name, up in (("sales", 1), ("support", 0)):
+        assert value(process, "database_up", database=name) == up
+        assert value(process, "call_seconds_bucket", database=name, kind="send", le="0.5") == 1
+    text = generate_latest(process.registry).decode()
+    described = [line for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(described) == len(set(described))
+    found = {sample.name: sample.labels for family in text_string_to_metric_families(text) for sample in family.samples}
+    assert "database" in found["afilsql_senders"]
+    for name in ("afilsql_build_info", "afilsql_loop_age_seconds", "process_cpu_seconds_total"):
+        assert "database" not in found[name], "it is the process's"
+
+
+def test_sends_gets_and_polls_are_told_apart(meters: Registered) -> None:
     for event in (delivered(), delivered(method="getchats"), delivered(method="getchats", poll=True)):
         meters.notice(event)
     for kind in ("send", "get", "poll"):
@@ -78,12 +130,12 @@ def test_sends_gets_and_polls_are_told_apart(meters: Meters) -> None:
         ("hold", False, "account held"),
     ],
 )
-def test_read_backs_are_counted_by_verdict(meters: Meters, kind: Any, final: bool, verdict: str) -> None:
+def test_read_backs_are_counted_by_verdict(meters: Registered, kind: Any, final: bool, verdict: str) -> None:
     meters.notice(events.ReadBack(1, "shop", kind, None, final))
     assert value(meters, "read_backs_total", account="shop", verdict=verdict) == 1
 
 
-def test_events_that_should_not_be_are_counted(meters: Meters) -> None:
+def test_events_that_should_not_be_are_counted(meters: Registered) -> None:
     for event in (
         events.LeaseLost(1),
         events.ResultRefused(1, "no"),
@@ -101,7 +153,8 @@ def test_events_that_should_not_be_are_counted(meters: Meters) -> None:
         assert value(meters, f"{name}_total", account="shop") == 1
 
 
-def test_alerts_and_lost_log_lines_are_counted(meters: Meters) -> None:
+def test_alerts_and_lost_log_lines_are_counted() -> None:
+    meters = ProcessMeters(pulse=Pulse(), version="1")
     meters.alerted("alert_url", failed=True)
     meters.alerted("alert_url", failed=False)
     meters.lines_lost(3)
@@ -110,7 +163,7 @@ def test_alerts_and_lost_log_lines_are_counted(meters: Meters) -> None:
     assert value(meters, "log_lines_lost_total") == 3
 
 
-def test_the_way_of_a_message_is_from_its_request_and_of_a_planned_one_from_its_time(meters: Meters) -> None:
+def test_the_way_of_a_message_is_from_its_request_and_of_a_planned_one_from_its_time(meters: Registered) -> None:
     asked = claim(created_at=NOW - timedelta(seconds=20), wanted_at=NOW - timedelta(seconds=20))
     planned = claim(created_at=NOW - timedelta(days=1), wanted_at=NOW - timedelta(seconds=2))
     early = claim(created_at=NOW + timedelta(seconds=5))  # the database's clock is ahead
@@ -123,7 +176,7 @@ def test_the_way_of_a_message_is_from_its_request_and_of_a_planned_one_from_its_
     assert value(meters, "calls_in_flight") == 0
 
 
-def test_what_was_not_sent_or_only_a_poll_is_not_on_its_way(meters: Meters) -> None:
+def test_what_was_not_sent_or_only_a_poll_is_not_on_its_way(meters: Registered) -> None:
     for one, kind in ((claim(created_at=NOW), "retry"), (claim(created_at=NOW, poll=True), "sent")):
         meters.called(one, result(one, kind), 0, 1)
     meters.called(claim(created_at=NOW), None, 0, 1)
@@ -133,17 +186,17 @@ def test_what_was_not_sent_or_only_a_poll_is_not_on_its_way(meters: Meters) -> N
 @pytest.mark.parametrize(
     ("handed_in", "taken", "work"), [(0, 0, "idle"), (0, 3, "claim"), (2, 0, "complete"), (2, 3, "both")]
 )
-def test_an_exchange_is_counted_by_what_it_did(meters: Meters, handed_in: int, taken: int, work: str) -> None:
+def test_an_exchange_is_counted_by_what_it_did(meters: Registered, handed_in: int, taken: int, work: str) -> None:
     meters.asked(RoundTrip("exchange", 0, 250_000_000, handed_in=handed_in, taken=taken))
     assert value(meters, "database_call_seconds_sum", operation=work) == 0.25
 
 
-def test_an_exchange_that_failed_is_an_error(meters: Meters) -> None:
+def test_an_exchange_that_failed_is_an_error(meters: Registered) -> None:
     meters.asked(RoundTrip("exchange", 0, 1, "DatabaseUnavailable"))
     assert value(meters, "database_errors_total", operation="idle") == 1
 
 
-def test_a_kept_list_counts_its_rows(meters: Meters) -> None:
+def test_a_kept_list_counts_its_rows(meters: Registered) -> None:
     meters.asked(RoundTrip("receive", 0, 1, claim=claim(), list="messages", rows=7))
     assert value(meters, "listed_rows_total", account="shop", list="messages") == 7
 
@@ -264,7 +317,7 @@ def test_the_database_is_asked_when_somebody_looks_and_not_more_often_than_it_sh
     collector.close()
 
 
-def test_unknown_accounts_are_added_up(reader: Reader, meters: Meters) -> None:
+def test_unknown_accounts_are_added_up(reader: Reader, meters: Registered) -> None:
     collector = QueueCollector(reader, meters.account)
     assert sample(collector, "queue_rows", account="other", state="queued") == 3
     assert sample(collector, "queue_oldest_seconds", account="other") == 9

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,3 +166,27 @@ def test_a_pulse_file_says_when_the_loop_moved_and_how_far_the_worker_is(tmp_pat
 def test_a_pulse_file_that_cannot_be_written_stops_no_worker(tmp_path, clock):
     PulseFile(tmp_path / "missing" / "pulse", clock).beat()
     assert not list(tmp_path.iterdir())
+
+
+def test_loops_that_beat_and_tell_of_events_at_a_time_leave_a_whole_file_whenever_it_is_read(tmp_path: Path) -> None:
+    path, over = tmp_path / "pulse", threading.Event()
+    ticks = itertools.count(0, 1000)
+    file = PulseFile(path, lambda: float(next(ticks)))
+    file.beat()
+
+    def again(tell: Callable[[], None]) -> None:
+        while not over.is_set():
+            tell()
+
+    tellings = (file.beat, lambda: file.notice(events.Ready()), lambda: file.notice(events.Stopping(0)))
+    threads = [threading.Thread(target=again, args=(tell,)) for tell in tellings]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20_000):
+            assert read_pulse(path) is not None
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert read_pulse(path, lambda: 0.0)[1] in ("ready", "stopping")  # type: ignore[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ from afilsql.logs import Threshold
 from afilsql.service.notify import Notifier
 from afilsql.service.reload import CHANGEABLE, Reloader, require_account, terms_of
 from afilsql.service.watchers import Manager
+from afilsql.websettings import WebSettings
 from tests.unit.test_worker import wait_for
+from tests.web.site import USERS
 
 FIRST = Settings(user="ana", password="Se-cret-9", database_url="sqlite:///a.db")  # type: ignore[arg-type]
 
 
-def reload(after: Settings | Exception) -> tuple[list[Terms], CapturingLogger, Threshold, Manager]:
-    """Have a worker with FIRST read its settings anew."""
+def reload(
+    after: Settings | Exception, first: Settings = FIRST
+) -> tuple[list[Terms], CapturingLogger, Threshold, Manager]:
+    """Have a worker with its first settings read them anew."""
 
     def load() -> Settings:
         if isinstance(after, Exception):
@@ -34,7 +39,7 @@ def reload(after: Settings | Exception) -> tuple[list[Terms], CapturingLogger, T
     log, threshold = CapturingLogger(), Threshold("info")
     manager = Manager(Notifier(None), watchdog=None, grace_seconds=30.0)
     reloader = Reloader(
-        FIRST,
+        first,
         load=load,
         clients_for=lambda settings: Clients(settings, lambda account: None),  # type: ignore[arg-type,return-value]
         adopt=adopted.append,
@@ -45,6 +50,7 @@ def reload(after: Settings | Exception) -> tuple[list[Terms], CapturingLogger, T
     reloader.ask()
     wait_for(lambda: log.calls)
     reloader.close()
+    wait_for(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
     return adopted, log, threshold, manager
 
 
@@ -66,8 +72,36 @@ def test_what_takes_a_restart_stays_as_it_was(tmp_path: Path) -> None:
     changed: dict[str, Any] = {"database_url": "sqlite:///b.db", "pulse_file": tmp_path, "rate": 3.0}
     (terms,), log, _, _ = reload(FIRST.model_copy(update=changed))
     assert terms.rates["default"].per_second == 3.0
-    wait_for(lambda: len(log.calls) == 2)
     assert log.calls[1].kwargs["settings"] == ["database_url", "pulse_file"]
+
+
+def test_more_databases_take_a_restart_and_it_is_said() -> None:
+    _, log, _, _ = reload(FIRST.model_copy(update={"databases": ("support",)}))
+    assert log.calls[1].method_name == "warning"
+    assert log.calls[1].kwargs == {
+        "event": "settings_kept",
+        "settings": ["databases"],
+        "detail": "they take a restart of the worker",
+    }
+
+
+@pytest.mark.parametrize(
+    ("port", "web", "said"),
+    [
+        (8765, {"users": USERS}, []),
+        (8765, {"users": USERS, "mask_messages": True}, ["web"]),
+        (None, {"mask_messages": True}, []),
+    ],
+    ids=["who may sign in is read anew by the page", "the rest is not", "a worker without the page has no use for it"],
+)
+def test_of_the_page_only_what_it_does_not_read_anew_takes_a_restart(
+    port: int | None, web: dict[str, Any], said: list[str]
+) -> None:
+    changed = FIRST.model_copy(update={"web": WebSettings.model_validate(web), "web_port": port, "concurrency": 9})
+    first = FIRST.model_copy(update={"web_port": port})
+    _, log, _, _ = reload(changed, first)
+    assert log.calls[0].kwargs["changed"] == ["concurrency"]
+    assert [call.kwargs["settings"] for call in log.calls[1:]] == [said] * len(said)
 
 
 @pytest.mark.parametrize("wrong", [ConfigError("no"), Settings(), RuntimeError("Se-cret-9")], ids=str)

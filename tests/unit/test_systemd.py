@@ -163,6 +163,14 @@ def test_the_database_url_may_be_a_credential_and_says_how_long_a_statement_take
     assert preflight.statement_seconds(settings) == 90
 
 
+BY_PROXY = """\
+behind_proxy = true
+proxy_from = ["10.0.0.7"]
+proxy_user_header = "X-Remote-User"
+proxy_roles = {"*" = "reader"}
+"""
+
+
 @pytest.mark.parametrize(
     ("settings", "mode", "why"),
     [
@@ -173,6 +181,8 @@ def test_the_database_url_may_be_a_credential_and_says_how_long_a_statement_take
         (f'user = "ana"\npassword = "{SECRET}"\n', 0o600, "may not read"),
         ('user = "ana"\npassword_file = "secret"\n', 0o644, "relative"),
         ('user = "ana"\npassword_file = "/home/ana/secret"\n', 0o644, "does not exist"),
+        ('user = "ana"\nweb_port = 1\n', 0o644, "nobody could sign in"),
+        (f'user = "ana"\nweb_port = 1\n[web]\nsecret_file = "secret"\n{BY_PROXY}', 0o644, "relative"),
         ('user = "ana"\ntransport = "json"\n', 0o644, "token_url|has no"),
         ('database_url = "sqlite:////srv/a.db"\nuser = "ana"\n', 0o644, "/var/lib/afilsql"),
     ],
@@ -210,8 +220,9 @@ def test_a_credential_that_is_missing_or_of_no_account_is_refused(etc: Path) -> 
         preflight.check(Unit(python=PYTHON, config=config, credentials=given))
 
 
-def test_an_environment_file_with_a_password_that_others_can_read_is_refused(etc: Path) -> None:
-    file = put(etc / "env", f"AFILSQL_USER=ana\nAFILSQL_PASSWORD={SECRET}\n", 0o644)
+@pytest.mark.parametrize("line", [f"AFILSQL_PASSWORD={SECRET}", """AFILSQL_WEB='{"secret": "0123"}'"""])
+def test_an_environment_file_with_a_secret_that_others_can_read_is_refused(etc: Path, line: str) -> None:
+    file = put(etc / "env", f"AFILSQL_USER=ana\n{line}\n", 0o644)
     with pytest.raises(ConfigError, match="chmod 600"):
         preflight.check(Unit(python=PYTHON, environment_file=file))
     put(file, "AFILSQL_USER='ana\n")

@@ -13,11 +13,12 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from afilsql.config import Settings, load_settings
+from afilsql.delivery import events
 from afilsql.delivery.pulse import FROZEN, Pulse
 from afilsql.errors import ConfigError
 from afilsql.logs import logging_to
 from afilsql.watching.health import Health
-from afilsql.watching.server import WatchServer
+from afilsql.watching.server import MOST, WatchServer
 from afilsql.watching.setup import Watching, wants_traces
 from tests.unit.test_pulse import Clock
 from tests.unit.test_worker import wait_for
@@ -82,6 +83,25 @@ def test_a_client_that_says_nothing_or_nonsense_keeps_no_other_waiting() -> None
             one.close()
 
 
+def test_clients_beyond_the_most_are_cut_and_there_is_room_again_once_others_end() -> None:
+    registry = CollectorRegistry()
+    with WatchServer("127.0.0.1", 0, frozen=lambda: None, unready=lambda: None, registry=registry) as server:
+        port = int(server.url.rpartition(":")[2])
+        silent = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(MOST)]
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as beyond:
+            assert beyond.recv(1) == b"", "it was cut without an answer"
+        for one in silent:
+            one.close()
+
+        def answers() -> bool:
+            try:
+                return get(f"{server.url}/healthz") == (200, b"ok\n")
+            except OSError:
+                return False
+
+        wait_for(answers, 20)
+
+
 def test_an_address_that_is_not_this_machines_is_refused_with_what_to_do() -> None:
     registry = CollectorRegistry()
     with (
@@ -114,8 +134,8 @@ def test_alerts_are_counted_by_how_they_ended_and_end_the_same() -> None:
     assert [hook.send({}) for hook in hooks[:2]] == [None, "answered HTTP 500"]
     with pytest.raises(ValueError, match="defect"):
         hooks[2].send({})
-    assert watching._meters is not None
-    value = watching._meters.registry.get_sample_value
+    assert watching._process is not None
+    value = watching._process.registry.get_sample_value
     assert value("afilsql_alerts_total", {"hook": "alert_url", "outcome": "sent"}) == 1
     assert value("afilsql_alerts_total", {"hook": "alert_url", "outcome": "failed"}) == 2
 
@@ -137,11 +157,25 @@ def test_lines_lost_by_a_workers_log_are_counted() -> None:
 def test_without_its_settings_nothing_watches() -> None:
     watching = Watching(Settings(), {}, worker="w")
     outbox, deliver = cast(Any, object()), lambda claim: None
-    assert watching.watchers.outbox(outbox) is outbox
-    assert watching.watchers.deliver(deliver) is deliver
+    assert watching.of("").outbox(outbox) is outbox
+    assert watching.of("").deliver(deliver) is deliver
     told: list[str] = []
     with watching.serving(told.append):
         assert told == []
+
+
+def test_of_several_databases_readiness_names_the_one_that_is_not_served() -> None:
+    url = "mssql+pyodbc://me:w0rd@db.example.com:1433/sales"
+    watching = Watching(Settings(database_url=url, databases=("support",), metrics_port=0), {}, worker="w")
+    assert watching.unready() == "sales: there was no exchange with the database yet"
+    watching.of("sales").ask("exchange", lambda: None, lambda answer: {})
+    assert watching.unready() == "support: there was no exchange with the database yet"
+    watching.of("support").ask("exchange", lambda: None, lambda answer: {})
+    assert watching.unready() is None
+    watching.of("support").notice(events.DatabaseLost("gone"))
+    watching.of("sales").notice(events.DatabaseBack(3.0))
+    assert str(watching.unready()).startswith("support: the database has been away")
+    assert watching.frozen() is None
 
 
 @pytest.mark.parametrize(

@@ -485,6 +485,52 @@ def test_stop_in_an_outage_hands_the_results_in_when_it_ends_in_time() -> None:
         assert future.result(3) == Totals(sent=1)
 
 
+@pytest.mark.parametrize("in_hand", [False, True], ids=["nothing in hand", "results in hand"])
+def test_a_stopped_worker_that_hangs_while_its_database_is_away_may_be_left_with_nothing_in_hand_or_no_time_left(
+    in_hand: bool,
+) -> None:
+    outbox, now = FakeOutbox(1 if in_hand else 0), [0.0]
+    away, hangs, go = (threading.Event() for _ in range(3))
+    if not in_hand:
+        away.set()
+
+    def fail(results: Sequence[Result]) -> None:
+        if results:
+            away.set()
+        if away.is_set() and watched.told(events.DatabaseLost):
+            hangs.set()
+            go.wait(5)
+        if away.is_set():
+            raise DatabaseUnavailable()
+
+    outbox.fail = fail
+    watched = Watched(outbox, grace_seconds=30, monotonic=lambda: now[0])
+    with watched.running():
+        assert hangs.wait(5)
+        assert not watched.worker.may_be_left, "nobody has stopped it"
+        watched.worker.stop()
+        assert watched.worker.may_be_left is not in_hand
+        now[0] = 29.0
+        watched.worker.stop()
+        assert watched.worker.may_be_left is not in_hand
+        now[0] = 30.0
+        assert watched.worker.may_be_left
+        go.set()
+
+
+def test_the_exchange_that_ends_an_outage_takes_nothing_for_its_worker_may_have_been_left() -> None:
+    outbox, outages = FakeOutbox(3), iter(range(3))
+
+    def fail(results: Sequence[Result]) -> None:
+        if next(outages, None) is not None:
+            raise DatabaseUnavailable
+
+    outbox.fail = fail
+    assert Watched(outbox).worker.run(until="once").sent == 3
+    assert outbox.exchanges[0] == (0, 0)
+    assert outbox.exchanges[1] == (0, 4)
+
+
 def test_a_stopped_worker_gives_up_on_a_lost_database_after_the_grace_time() -> None:
     outbox = FakeOutbox(1)
 

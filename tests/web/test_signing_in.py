@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -98,10 +99,16 @@ def test_a_session_ends_after_its_longest_time_however_busy(page: Page, ann: Cli
     assert not is_in(ann)
 
 
+OTHER = {
+    "password_hash": PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("other"),
+    "role": "operator",
+}
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"password_hash": PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("other"), "role": "operator"},
+        OTHER,
         {"password_hash": HASH, "role": "reader"},
         None,
     ],
@@ -122,9 +129,37 @@ def test_settings_that_cannot_be_read_leave_everybody_as_they_were() -> None:
         return readings.pop()
 
     users = Users(load, monotonic=clock.ticks)
-    fingerprint = users.fingerprint("ann")
+    ann = users.verified("ann", PASSWORD)
+    assert ann is not None
     clock.passed += 60
-    assert users.get("ann", fingerprint) is not None and not readings
+    assert users.get("ann", ann.fingerprint) == ann and not readings
+
+
+@pytest.mark.parametrize("left", [{"ann": OTHER}, {}], ids=["another password", "no such user"])
+def test_a_user_changed_while_the_password_is_checked_gets_no_session(left: dict[str, Any]) -> None:
+    clock, given = Clock(), [dict(USERS)]
+
+    class Slow:
+        def verify(self, hash: str, password: str) -> bool:
+            given[0] = left
+            clock.passed += 60
+            return True
+
+    users = Users(lambda: WebSettings.model_validate({"users": given[0]}), verifier=Slow(), monotonic=clock.ticks)
+    ann = users.verified("ann", PASSWORD)
+    assert ann is not None
+    assert users.get("ann", ann.fingerprint) is None
+
+
+def test_no_number_of_strangers_who_sign_out_brings_a_session_back_that_was_signed_out() -> None:
+    sessions = Sessions("s" * 40, idle_seconds=600, total_seconds=600)
+    ann = sessions.begin("ann", "x")
+    cookie = sessions.write(ann)
+    assert sessions.read(cookie) == ann
+    sessions.end(ann)
+    for _ in range(10_001):
+        sessions.end(sessions.begin())
+    assert sessions.read(cookie) is None
 
 
 def test_a_cookie_that_is_not_ours_is_no_session(page: Page, ann: Client) -> None:
