@@ -86,7 +86,9 @@ def campaign(
         wait_until(lambda: drained(outbox), "the queue was not drained", 120 + kills, every=0.5)
         seconds = time.monotonic() - began
         # The one that was started last may still be starting, and would die of the signal as any program does.
-        wait_until(lambda: all(p.events("worker_started") for p in processes), "a worker did not start again", every=0.1)
+        wait_until(
+            lambda: all(p.events("worker_started") for p in processes), "a worker did not start again", every=0.1
+        )
         for process in processes:
             process.terminate()
         for process in processes:

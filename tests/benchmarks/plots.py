@@ -1,0 +1,153 @@
+"""The plots of a run, drawn from its rows alone, so that a saved run can be drawn again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.found import Found, Row
+from tests.benchmarks.goals import Database
+from tests.benchmarks.report import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOURS: dict[Database, str] = {"embedded": "#1f6fb2", "T-SQL": "#d9822b"}
+_PEER, _GOAL = "#8a8f98", "#2f3437"
+
+
+def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Draw what there are figures for, as PNG files; return them."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name, (plot, wanted, height) in _PLOTS.items():
+        chosen = [row for row in rows if row.found is not None and (not wanted or row.goal.benchmark == wanted)]
+        if not chosen:
+            continue
+        figure, axes = pyplot.subplots(figsize=(8, height or 1.0 + 0.28 * len(chosen)), layout="constrained")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        plot(axes, chosen)
+        path = folder / f"{name}.png"
+        figure.savefig(path, dpi=110, metadata={"Software": None})
+        pyplot.close(figure)
+        drawn.append(path)
+    return drawn
+
+
+def _found(row: Row) -> Found:
+    assert row.found is not None
+    return row.found
+
+
+def room(row: Row) -> float:
+    """Return how many times as good as asked for a figure is: 1 just reaches the goal, more is better.
+
+    Between two bounds it is how far the figure is from the nearer one, in the same sense.
+    """
+    figure, goal = max(_found(row).figure, 1e-9), row.goal
+    ways = [figure / goal.at_least] if goal.at_least else []
+    ways += [goal.at_most / figure] if goal.at_most else []
+    return min(ways)
+
+
+def _goals(axes: Axes, rows: Sequence[Row]) -> None:
+    names = [f"{row.goal.what.partition(':')[0]}, {row.goal.database}" for row in rows]
+    names = [
+        f"{name}{'' if not row.goal.against else f' ÷ {row.goal.against}'}"
+        for name, row in zip(names, rows, strict=True)
+    ]
+    places = range(len(rows), 0, -1)
+    for place, row in zip(places, rows, strict=True):
+        value = room(row)
+        axes.plot([1, value], [place, place], color=_COLOURS[row.goal.database], linewidth=2.5, solid_capstyle="butt")
+        marker = "o" if row.reached else "X"
+        axes.plot(value, place, marker, color=_COLOURS[row.goal.database], markersize=7 if row.reached else 9)
+        axes.annotate(
+            f"{number(_found(row).figure)} ({row.goal.to_reach})",
+            (value, place),
+            (8 if value >= 1 else -8, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if value >= 1 else "right",
+            fontsize=7,
+        )
+    axes.axvline(1, color=_GOAL, linewidth=1)
+    axes.set_yticks(list(places), names, fontsize=7)
+    axes.set_xscale("log")
+    low, high = (bound(map(room, rows)) for bound in (min, max))
+    axes.set_xlim(min(low, 1) / 4, max(high, 1) * 6)
+    axes.set_xlabel("times as good as asked for; X is not reached", fontsize=8)
+    axes.tick_params(axis="x", labelsize=8)
+
+
+def _end_to_end(axes: Axes, rows: Sequence[Row]) -> None:
+    against = _found(rows[0]).against
+    assert against is not None
+    bars = [("bare requests,\nno database", against, _PEER)]
+    for row in rows:
+        workers = "one worker" if row.goal.name == "one" else "two workers"
+        bars.append((f"{workers},\n{row.goal.database}", _found(row).measured, _COLOURS[row.goal.database]))
+    for place, (_, found, colour) in enumerate(bars):
+        error = [[found.median - found.lowest], [found.highest - found.median]]
+        axes.bar(place, found.median, 0.6, color=colour, yerr=error, capsize=4)
+        axes.annotate(number(found.median), (place, found.highest), (0, 4), textcoords="offset points", ha="center")
+    axes.set_xticks(range(len(bars)), [name for name, _, _ in bars], fontsize=8)
+    axes.set_ylabel("messages a second, API without latency")
+
+
+def _scale(axes: Axes, rows: Sequence[Row]) -> None:
+    for database, row in {row.goal.database: row for row in rows}.items():
+        counts, rates = zip(*_found(row).curve, strict=True)
+        axes.plot(counts, [rates[0] * n for n in counts], "--", color=_PEER, linewidth=1)
+        axes.plot(counts, rates, "o-", color=_COLOURS[database], label=database)
+        axes.set_xticks(counts)
+    axes.set_xlabel("worker processes, 8 calls each, API with 200 ms latency (dashed: linear)")
+    axes.set_ylabel("messages a second")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+
+
+def _response_time(axes: Axes, rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row.goal.name == "p50":
+            times, shares = zip(*_found(row).curve, strict=True)
+            axes.step(times, shares, where="post", color=_COLOURS[row.goal.database], label=row.goal.database)
+    for share, row in ((50, rows[0]), (99, rows[-1])):
+        axes.plot(row.goal.at_most, share, "v", color=_GOAL, markersize=7)
+        axes.annotate(f"to reach: p{share} in {row.goal.at_most:g} s", (row.goal.at_most or 0, share), (8, -10),
+                      textcoords="offset points", fontsize=8)  # fmt: skip
+    axes.set_xlabel("seconds from commit to the API, on a quiet system")
+    axes.set_ylabel("% of messages")
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 102)
+    axes.legend(frameon=False, loc="lower right")
+
+
+def _memory(axes: Axes, rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row.goal.name == "flat":
+            seconds, megabytes = zip(*_found(row).curve, strict=True)
+            axes.plot([s / 60 for s in seconds], megabytes, color=_COLOURS[row.goal.database], label=row.goal.database)
+    axes.axhline(150, color=_GOAL, linewidth=1, linestyle="--")
+    axes.annotate("to reach: 150 MB at most", (0, 150), (4, -12), textcoords="offset points", fontsize=8)
+    axes.set_xlabel("minutes of working off a million waiting requests")
+    axes.set_ylabel("MB of a worker")
+    axes.set_ylim(0, 160)
+    axes.legend(frameon=False)
+
+
+#: How each is drawn, of whose rows (None: all), and how high it is in inches (None: by the rows).
+_PLOTS = {
+    "goals": (_goals, None, None),
+    "end_to_end": (_end_to_end, "end_to_end", 3.6),
+    "scale": (_scale, "scale", 3.6),
+    "response_time": (_response_time, "response_time", 3.2),
+    "memory": (_memory, "memory", 3.2),
+}
