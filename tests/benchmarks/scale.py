@@ -30,7 +30,7 @@ def rate(url: str, count: int, *, latency: float, concurrency: int, settle: floa
         count: Worker processes.
         latency: Seconds the API takes for an answer.
         concurrency: Calls at a time in each.
-        settle: Seconds they get to fill their senders, once all are there: a first exchange takes longer.
+        settle: Seconds they get once all have delivered some.
         seconds: How long is counted.
     """
     calls = {"AFILSQL_CONCURRENCY": str(concurrency), "AFILSQL_LOG_LEVEL": "warning"}
