@@ -1,7 +1,7 @@
 """Measure afilsql against its limits and its peers: one run, one table, JSON, plots.
 
     python -m tests.benchmarks [--quick] [--database embedded|tsql|both] [--only NAME …] [--json FILE] [--plots FOLDER]
-    python -m tests.benchmarks --read FILE [--plots FOLDER]      the table and the plots of a run that was saved
+    python -m tests.benchmarks --read FILE [--plots FOLDER] [--markdown FILE]       table and plots of a saved run
 
 Ratios within one run are the result; the figures themselves only say which machine it was. Workers, the simulated API
 and what is compared with them are processes of their own. The T-SQL engine is the first that the tests find (see the
@@ -119,7 +119,7 @@ def main() -> int:
         told, rows = report.load(asked.read)
         if asked.plots is not None:
             plots.draw(rows, asked.plots)
-        _show(console, told, rows)
+        _show(console, told, rows, asked.markdown)
         return 0
     databases = _DATABASES[asked.database]
     with ExitStack() as stack:
@@ -144,17 +144,20 @@ def main() -> int:
                 run.on(tsql)
     report.save(where, told, run.rows)
     drawn = plots.draw(run.rows, asked.plots or OUT)
-    _show(console, told, run.rows)
+    _show(console, told, run.rows, asked.markdown)
     console.print(f"Written: {where}, {', '.join(map(str, drawn))}", soft_wrap=True)
     return int(any(row.missing == "failed" for row in run.rows))
 
 
-def _show(console: Console, told: dict[str, Any], rows: Sequence[Row]) -> None:
+def _show(console: Console, told: dict[str, Any], rows: Sequence[Row], markdown: Path | None) -> None:
+    quick = " Quick: shorter and with fewer rows than a full run." if told.get("quick") else ""
+    where = f"{machine.line(told)}.{quick}"
     console.print(report.table(rows))
     for note in report.notes(rows):
         console.print(f"- {note}", markup=False)
-    quick = " Quick: shorter and with fewer rows than a full run." if told.get("quick") else ""
-    console.print(f"\n{machine.line(told)}.{quick}", markup=False)
+    console.print(f"\n{where}", markup=False)
+    if markdown is not None:
+        markdown.write_text(f"{report.markdown(rows)}\n{where}\n", encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -167,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="some minutes in place of an hour and a half")
     parser.add_argument("--json", type=Path, help=f"file for all figures; {OUT / 'results.json'} otherwise")
     parser.add_argument("--plots", type=Path, help=f"folder for the plots; {OUT} otherwise")
+    parser.add_argument("--markdown", type=Path, help="file for the table, to be shown elsewhere")
     parser.add_argument("--read", type=Path, help="a file of --json: measure nothing")
     return parser
 

@@ -58,32 +58,33 @@ def room(row: Row) -> float:
 
 
 def _goals(axes: Axes, rows: Sequence[Row]) -> None:
-    names = [f"{row.goal.what.partition(':')[0]}, {row.goal.database}" for row in rows]
-    names = [
-        f"{name}{'' if not row.goal.against else f' ÷ {row.goal.against}'}"
-        for name, row in zip(names, rows, strict=True)
-    ]
-    places = range(len(rows), 0, -1)
-    for place, row in zip(places, rows, strict=True):
-        value = room(row)
-        axes.plot([1, value], [place, place], color=_COLOURS[row.goal.database], linewidth=2.5, solid_capstyle="butt")
-        marker = "o" if row.reached else "X"
-        axes.plot(value, place, marker, color=_COLOURS[row.goal.database], markersize=7 if row.reached else 9)
-        axes.annotate(
-            f"{number(_found(row).figure)} ({row.goal.to_reach})",
-            (value, place),
-            (8 if value >= 1 else -8, 0),
-            textcoords="offset points",
-            va="center",
-            ha="left" if value >= 1 else "right",
-            fontsize=7,
-        )
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    names = []
+    for place, row in enumerate(rows):
+        goal, value = row.goal, room(row)
+        name = f"{goal.what.partition(':')[0]}, {goal.database}"
+        names.append(f"{name} ÷ {goal.against}" if goal.against else name)
+        colour = _COLOURS[goal.database]
+        axes.plot([1, value], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
+        if row.reached:
+            axes.scatter([value], [place], s=40, marker="o", color=colour, zorder=3)
+        else:
+            axes.scatter([value], [place], s=40, marker="o", facecolors="white", edgecolors=colour, zorder=3)
+        aside, align = (8, "left") if value >= 1 else (-8, "right")
+        text = f"{number(_found(row).figure)} ({goal.to_reach})"
+        axes.annotate(text, (value, place), (aside, 0), textcoords="offset points", va="center", ha=align, fontsize=7)
     axes.axvline(1, color=_GOAL, linewidth=1)
-    axes.set_yticks(list(places), names, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xscale("log")
-    low, high = (bound(map(room, rows)) for bound in (min, max))
-    axes.set_xlim(min(low, 1) / 4, max(high, 1) * 6)
-    axes.set_xlabel("times as good as asked for; X is not reached", fontsize=8)
+    low, high = (bound([1.0, *map(room, rows)]) for bound in (min, max))
+    axes.set_xlim(low / 5, high * 5)
+    marks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+    axes.xaxis.set_major_locator(FixedLocator([mark for mark in marks if low / 2 <= mark <= high * 2]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("times as good as asked for (hollow: not reached)", fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
 
 
@@ -121,12 +122,21 @@ def _response_time(axes: Axes, rows: Sequence[Row]) -> None:
             axes.step(times, shares, where="post", color=_COLOURS[row.goal.database], label=row.goal.database)
     for share, row in ((50, rows[0]), (99, rows[-1])):
         axes.plot(row.goal.at_most, share, "v", color=_GOAL, markersize=7)
-        axes.annotate(f"to reach: p{share} in {row.goal.at_most:g} s", (row.goal.at_most or 0, share), (8, -10),
-                      textcoords="offset points", fontsize=8)  # fmt: skip
+        text = f"to reach: p{share} in {row.goal.at_most:g} s"
+        axes.annotate(
+            text,
+            (row.goal.at_most or 0, share),
+            (0, -10),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8,
+            bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
+        )
     axes.set_xlabel("seconds from commit to the API, on a quiet system")
     axes.set_ylabel("% of messages")
-    axes.set_xlim(left=0)
-    axes.set_ylim(0, 102)
+    axes.set_xlim(0, 1.2 * max(max(row.goal.at_most or 0, _found(row).measured.highest) for row in rows))
+    axes.set_ylim(0, 105)
     axes.legend(frameon=False, loc="lower right")
 
 
@@ -135,6 +145,7 @@ def _memory(axes: Axes, rows: Sequence[Row]) -> None:
         if row.goal.name == "flat":
             seconds, megabytes = zip(*_found(row).curve, strict=True)
             axes.plot([s / 60 for s in seconds], megabytes, color=_COLOURS[row.goal.database], label=row.goal.database)
+    axes.set_xlim(left=0)
     axes.axhline(150, color=_GOAL, linewidth=1, linestyle="--")
     axes.annotate("to reach: 150 MB at most", (0, 150), (4, -12), textcoords="offset points", fontsize=8)
     axes.set_xlabel("minutes of working off a million waiting requests")

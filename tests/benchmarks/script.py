@@ -8,6 +8,7 @@ first, which one process alone may do; neither leases, retries, nor asks whether
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -117,13 +118,20 @@ class Script:
 
 @contextmanager
 def script(url: str) -> Iterator[Script]:
-    """Yield one that is connected to an outbox."""
+    """Yield one that is connected to an outbox, as afilsql connects."""
     engine = create_engine(url)
     try:
         with engine.connect() as connection, closing(connection.connection.cursor()) as cursor:
             yield Script(cursor, sa.make_url(url).get_backend_name())
     finally:
         engine.dispose()
+
+
+@contextmanager
+def plain_script(url: str) -> Iterator[Script]:
+    """Yield one on an embedded outbox as Python's sqlite3 connects: each commit waits for the disk."""
+    with closing(sqlite3.connect(str(sa.make_url(url).database), isolation_level=None)) as connection:
+        yield Script(connection.cursor(), "sqlite")
 
 
 def _now() -> str:
