@@ -46,7 +46,7 @@ class Rate:
     Attributes:
         messages: Sent and written back.
         seconds: How long.
-        worker, api, engine: Processor seconds of all workers, of the simulated API, of T-SQL engines on this machine.
+        worker, api, engine: Processor seconds of all workers, of the simulated API, of the T-SQL engine where seen.
     """
 
     messages: int
@@ -75,13 +75,13 @@ class Delivery:
         outbox: Whose rows they deliver.
         api: Where to.
         workers: Their processes.
-        embedded: No engine takes part.
+        engine: That of the database.
     """
 
     outbox: Outbox
     api: SandboxProcess
     workers: list[WorkerProcess]
-    embedded: bool
+    engine: processor.Engine
 
     def count(self, seconds: float) -> Rate:
         """Count for so long.
@@ -105,8 +105,7 @@ class Delivery:
 
     def _spent(self) -> tuple[float, float, float]:
         busy = sum(processor.seconds(worker.pid) for worker in self.workers)
-        engine = 0.0 if self.embedded else processor.engine_seconds()
-        return busy, processor.seconds(self.api.pid), engine
+        return busy, processor.seconds(self.api.pid), self.engine.seconds()
 
 
 @contextmanager
@@ -128,19 +127,19 @@ def delivering(
     rows = int(limit * count * (settle + seconds + _STARTING * count))
     fill(url, rows, chats=rows)
     with (
-        _engine(url) as engine,
+        _connecting(url) as database,
         sandbox(latency) as api,
         open_outbox(url) as outbox,
         workers(count, url, api.url, command=WORKER, **settings) as processes,
     ):
         try:
             give_up = time.monotonic() + 60 + 60 * count
-            while _warm(engine, WARM * int(settings["AFILSQL_CONCURRENCY"])) < count:
+            while _warm(database, WARM * int(settings["AFILSQL_CONCURRENCY"])) < count:
                 if time.monotonic() > give_up:
                     raise RuntimeError(f"the workers did not get warm: {processes[-1].said()[-2000:]}")
                 time.sleep(0.5)
             time.sleep(settle)
-            yield Delivery(outbox, api, processes, url.startswith("sqlite"))
+            yield Delivery(outbox, api, processes, processor.Engine(url))
         finally:
             # A killed one would leave its last statement to the engine, in a database that others are to use next.
             for process in processes:
@@ -150,7 +149,7 @@ def delivering(
 
 
 @contextmanager
-def _engine(url: str) -> Iterator[sa.Engine]:
+def _connecting(url: str) -> Iterator[sa.Engine]:
     engine = create_engine(url, autocommit=True)
     try:
         yield engine
@@ -158,8 +157,8 @@ def _engine(url: str) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
-def _warm(engine: sa.Engine, calls: int) -> int:
+def _warm(database: sa.Engine, calls: int) -> int:
     """Return how many workers have handed in so many calls."""
     counted = sa.select(sa.func.count()).select_from(schema.attempt).group_by(schema.attempt.c.worker)
-    with engine.connect() as connection:
+    with database.connect() as connection:
         return sum(made >= calls for made in connection.execute(counted).scalars())
