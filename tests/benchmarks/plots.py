@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.found import Found, Row
-from tests.benchmarks.goals import Database
+from tests.benchmarks.goals import EMBEDDED, Database
 from tests.benchmarks.report import number
+from tests.benchmarks.spread import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,8 +64,7 @@ def _goals(axes: Axes, rows: Sequence[Row]) -> None:
     names = []
     for place, row in enumerate(rows):
         goal, value = row.goal, room(row)
-        name = f"{goal.what.partition(':')[0]}, {goal.database}"
-        names.append(f"{name} ÷ {goal.against}" if goal.against else name)
+        names.append(f"{goal.what}, {goal.database}" + (f", against {goal.against}" if goal.against else ""))
         colour = _COLOURS[goal.database]
         axes.plot([1, value], [place, place], color=colour, linewidth=2.5, solid_capstyle="butt")
         if row.reached:
@@ -89,17 +89,19 @@ def _goals(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _end_to_end(axes: Axes, rows: Sequence[Row]) -> None:
-    against = _found(rows[0]).against
-    assert against is not None
-    bars = [("bare requests,\nno database", against, _PEER)]
-    for row in rows:
+    bars: list[tuple[str, Spread, str]] = []
+    for row in sorted(rows, key=lambda row: (row.goal.database != EMBEDDED, row.goal.name)):
+        found, colour = _found(row), _COLOURS[row.goal.database]
+        if row.goal.name == "one" and found.against is not None:
+            bars.append(("bare requests,\nno database", found.against, _PEER))
         workers = "one worker" if row.goal.name == "one" else "two workers"
-        bars.append((f"{workers},\n{row.goal.database}", _found(row).measured, _COLOURS[row.goal.database]))
-    for place, (_, found, colour) in enumerate(bars):
-        error = [[found.median - found.lowest], [found.highest - found.median]]
-        axes.bar(place, found.median, 0.6, color=colour, yerr=error, capsize=4)
-        axes.annotate(number(found.median), (place, found.highest), (0, 4), textcoords="offset points", ha="center")
+        bars.append((f"{workers},\n{row.goal.database}", found.measured, colour))
+    for place, (_, rate, colour) in enumerate(bars):
+        error = [[rate.median - rate.lowest], [rate.highest - rate.median]]
+        axes.bar(place, rate.median, 0.6, color=colour, yerr=error, capsize=4)
+        axes.annotate(number(rate.median), (place, rate.highest), (0, 4), textcoords="offset points", ha="center")
     axes.set_xticks(range(len(bars)), [name for name, _, _ in bars], fontsize=8)
+    axes.margins(y=0.12)
     axes.set_ylabel("messages a second, API without latency")
 
 
@@ -121,21 +123,21 @@ def _response_time(axes: Axes, rows: Sequence[Row]) -> None:
             times, shares = zip(*_found(row).curve, strict=True)
             axes.step(times, shares, where="post", color=_COLOURS[row.goal.database], label=row.goal.database)
     for share, row in ((50, rows[0]), (99, rows[-1])):
-        axes.plot(row.goal.at_most, share, "v", color=_GOAL, markersize=7)
-        text = f"to reach: p{share} in {row.goal.at_most:g} s"
+        bound = row.goal.at_most or 0.0
+        axes.plot(bound, share, "v", color=_GOAL, markersize=7)
+        text = f"to reach: p{share} in {bound:g} s"
         axes.annotate(
             text,
-            (row.goal.at_most or 0, share),
-            (0, -10),
+            (bound, share),
+            (8, 0),
             textcoords="offset points",
-            ha="center",
-            va="top",
+            va="center",
             fontsize=8,
             bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none"},
         )
     axes.set_xlabel("seconds from commit to the API, on a quiet system")
     axes.set_ylabel("% of messages")
-    axes.set_xlim(0, 1.2 * max(max(row.goal.at_most or 0, _found(row).measured.highest) for row in rows))
+    axes.set_xlim(0, 1.3 * max(max(row.goal.at_most or 0, _found(row).measured.highest) for row in rows))
     axes.set_ylim(0, 105)
     axes.legend(frameon=False, loc="lower right")
 
