@@ -16,7 +16,7 @@ ROWS = 1_000_000
 
 def measure(stage: Stage) -> Iterator[Found]:
     """One worker at default settings works the queue off, and its memory is read every few seconds."""
-    rows, seconds, first = stage.pick((ROWS, 600.0, 60.0), (200_000, 60.0, 20.0))
+    rows, seconds, first = stage.pick((ROWS, 600.0, 60.0), (200_000, 45.0, 15.0))
     with stage.fresh() as url:
         fill(url, rows, chats=rows // 20)
         found = list(backlog.measure(url, seconds, **DEFAULTS))

@@ -32,7 +32,7 @@ def measure(stage: Stage) -> Iterator[Found]:
         workers(1, url, api.url, command=WORKER, AFILSQL_METRICS_PORT="0", **DEFAULTS) as (worker,),
     ):
         Watched(worker).get_ready()
-        for n in range(-1, stage.pick(60, 12)):  # the first is no sample: it finds a worker that never called yet
+        for n in range(-1, stage.pick(60, 10)):  # the first is no sample: it finds a worker that never called yet
             time.sleep(_CALM + chance.uniform(0, _SPAN))
             parameters = {"platform": "whatsapp", "platformid": "100", "destination": f"346{n}", "message": f"{n}"}
             outbox.enqueue(Request("sendmessage", parameters))

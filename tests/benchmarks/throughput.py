@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -112,7 +112,10 @@ class Delivery:
 def delivering(
     url: str, *, latency: float, count: int = 1, settle: float = 2.0, seconds: float, **settings: str
 ) -> Iterator[Delivery]:
-    """Write a queue, start workers on it, and yield once all are busy.
+    """Write a queue, start workers on it, and yield once all are busy; they end by themselves, as a service would.
+
+    They start one after another: on an engine that takes seconds for its first look at a procedure, a second worker
+    would wait for the line behind the first one longer than it may.
 
     Args:
         url: A database with nothing in it that waits.
@@ -126,26 +129,39 @@ def delivering(
     limit = FASTEST if latency == 0 else min(FASTEST, int(settings["AFILSQL_CONCURRENCY"]) / latency)
     rows = int(limit * count * (settle + seconds + _STARTING * count))
     fill(url, rows, chats=rows)
-    with (
-        _connecting(url) as database,
-        sandbox(latency) as api,
-        open_outbox(url) as outbox,
-        workers(count, url, api.url, command=WORKER, **settings) as processes,
-    ):
+    with _connecting(url) as database, sandbox(latency) as api, open_outbox(url) as outbox, ExitStack() as running:
+        started: list[WorkerProcess] = []
         try:
-            give_up = time.monotonic() + 60 + 60 * count
-            while _warm(database, WARM * int(settings["AFILSQL_CONCURRENCY"])) < count:
-                if time.monotonic() > give_up:
-                    raise RuntimeError(f"the workers did not get warm: {processes[-1].said()[-2000:]}")
-                time.sleep(0.5)
+            for n in range(count):
+                name = {"AFILSQL_WORKER_NAME": f"worker-{n}"}
+                started += running.enter_context(workers(1, url, api.url, command=WORKER, **settings, **name))
+                _wait(database, started, calls=1)
+            _wait(database, started, calls=WARM * int(settings["AFILSQL_CONCURRENCY"]))
             time.sleep(settle)
-            yield Delivery(outbox, api, processes, processor.Engine(url))
+            yield Delivery(outbox, api, started, processor.Engine(url))
         finally:
             # A killed one would leave its last statement to the engine, in a database that others are to use next.
-            for process in processes:
+            for process in started:
                 process.terminate()
-            for process in processes:
+            for process in started:
                 process.wait(timeout=120)
+
+
+def _wait(database: sa.Engine, started: list[WorkerProcess], *, calls: int) -> None:
+    """Wait until every worker has handed in so many calls.
+
+    Raises:
+        RuntimeError: That took two minutes.
+    """
+    give_up = time.monotonic() + 120
+    handed_in = sa.select(sa.func.count()).select_from(schema.attempt).group_by(schema.attempt.c.worker)
+    while True:
+        with database.connect() as connection:
+            if sum(made >= calls for made in connection.execute(handed_in).scalars()) == len(started):
+                return
+        if time.monotonic() > give_up:
+            raise RuntimeError(f"the workers did not get warm: {started[-1].said()[-2000:]}")
+        time.sleep(0.2)
 
 
 @contextmanager
@@ -155,10 +171,3 @@ def _connecting(url: str) -> Iterator[sa.Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-def _warm(database: sa.Engine, calls: int) -> int:
-    """Return how many workers have handed in so many calls."""
-    counted = sa.select(sa.func.count()).select_from(schema.attempt).group_by(schema.attempt.c.worker)
-    with database.connect() as connection:
-        return sum(made >= calls for made in connection.execute(counted).scalars())
