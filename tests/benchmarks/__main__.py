@@ -11,11 +11,14 @@ README); without one its rows say so. Linux only: processor time and memory are 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
@@ -69,16 +72,22 @@ class Run:
         names: Of the benchmarks that are to run.
         databases: On which.
         keep: Told all rows after each benchmark, so that a run that ends early has not been for nothing.
+        is_stopped: Somebody has pressed Ctrl-C, to which an ODBC driver may answer with an error of its own.
     """
 
     def __init__(
-        self, names: Sequence[str], databases: Sequence[Database], keep: Callable[[Sequence[Row]], None]
+        self,
+        names: Sequence[str],
+        databases: Sequence[Database],
+        keep: Callable[[Sequence[Row]], None],
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self._goals = [goal for goal in GOALS if goal.benchmark in names and goal.database in databases]
         self._names = [name for name in BENCHMARKS if name in names]
         self._found: dict[tuple[str, str, Database], Found] = {}
         self._missing: dict[tuple[str, Database], str] = {}
         self._keep = keep
+        self._is_stopped = is_stopped
 
     @property
     def rows(self) -> list[Row]:
@@ -101,6 +110,8 @@ class Run:
                 for found in BENCHMARKS[name](stage):
                     self._found[name, found.name, found.database] = found
             except Exception as error:
+                if self._is_stopped():
+                    raise KeyboardInterrupt from error
                 self._missing[name, stage.database] = "failed"
                 print(f"  {stage.database}: failed, {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             stage.say(f"{time.monotonic() - began:.0f} s")
@@ -133,7 +144,7 @@ def main() -> int:
                 print(f"{why}: {error}", file=sys.stderr)
         told = machine.described(engine) | {"quick": asked.quick}
         where = asked.json or OUT / "results.json"
-        run = Run(asked.only, databases, lambda rows: report.save(where, told, rows))
+        run = Run(asked.only, databases, lambda rows: report.save(where, told, rows), _stopped().is_set)
         if why:
             run.without(TSQL, why)
         if EMBEDDED in databases:
@@ -147,6 +158,18 @@ def main() -> int:
     _show(console, told, run.rows, asked.markdown)
     console.print(f"Written: {where}, {', '.join(map(str, drawn))}", soft_wrap=True)
     return int(any(row.missing == "failed" for row in run.rows))
+
+
+def _stopped() -> threading.Event:
+    """Return what is set once Ctrl-C was pressed; it interrupts as before."""
+    stopped = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
+    return stopped
 
 
 def _show(console: Console, told: dict[str, Any], rows: Sequence[Row], markdown: Path | None) -> None:
