@@ -14,8 +14,7 @@ import argparse
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -41,11 +40,10 @@ from tests.benchmarks import (
     startup,
     statements,
 )
-from tests.benchmarks.found import Found, Row
-from tests.benchmarks.goals import EMBEDDED, GOALS, TSQL, Database
+from tests.benchmarks.found import Row
+from tests.benchmarks.goals import EMBEDDED, TSQL, Database
+from tests.benchmarks.run import Measure, Run
 from tests.benchmarks.stage import Stage
-
-Measure = Callable[[Stage], Iterator[Found]]
 
 #: In the order they run: the short ones first.
 BENCHMARKS: dict[str, Measure] = {
@@ -63,63 +61,6 @@ BENCHMARKS: dict[str, Measure] = {
 }
 _DATABASES: dict[str, tuple[Database, ...]] = {"embedded": (EMBEDDED,), "tsql": (TSQL,), "both": (EMBEDDED, TSQL)}
 OUT = Path("build") / "benchmarks"
-
-
-class Run:
-    """The rows of one run, as they come about.
-
-    Args:
-        names: Of the benchmarks that are to run.
-        databases: On which.
-        keep: Told all rows after each benchmark, so that a run that ends early has not been for nothing.
-        is_stopped: Somebody has pressed Ctrl-C, to which an ODBC driver may answer with an error of its own.
-    """
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        databases: Sequence[Database],
-        keep: Callable[[Sequence[Row]], None],
-        is_stopped: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self._goals = [goal for goal in GOALS if goal.benchmark in names and goal.database in databases]
-        self._names = [name for name in BENCHMARKS if name in names]
-        self._found: dict[tuple[str, str, Database], Found] = {}
-        self._missing: dict[tuple[str, Database], str] = {}
-        self._keep = keep
-        self._is_stopped = is_stopped
-
-    @property
-    def rows(self) -> list[Row]:
-        """In the order of the table."""
-        rows = []
-        for goal in self._goals:
-            found = self._found.get((goal.benchmark, goal.name, goal.database))
-            missing = self._missing.get((goal.benchmark, goal.database), "not measured")
-            rows.append(Row(goal, found, "" if found else missing))
-        return rows
-
-    def on(self, stage: Stage) -> None:
-        """Run all there is for one kind of database; one that fails leaves its rows empty and says why."""
-        for name in self._names:
-            if not any(goal.benchmark == name and goal.database == stage.database for goal in self._goals):
-                continue
-            print(f"{name}:", file=sys.stderr, flush=True)
-            began = time.monotonic()
-            try:
-                for found in BENCHMARKS[name](stage):
-                    self._found[name, found.name, found.database] = found
-            except Exception as error:
-                if self._is_stopped():
-                    raise KeyboardInterrupt from error
-                self._missing[name, stage.database] = "failed"
-                print(f"  {stage.database}: failed, {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            stage.say(f"{time.monotonic() - began:.0f} s")
-            self._keep(self.rows)
-
-    def without(self, database: Database, why: str) -> None:
-        """Say why nothing is measured on a kind of database."""
-        self._missing |= {(name, database): why for name in self._names}
 
 
 def main() -> int:
@@ -144,7 +85,8 @@ def main() -> int:
                 print(f"{why}: {error}", file=sys.stderr)
         told = machine.described(engine) | {"quick": asked.quick}
         where = asked.json or OUT / "results.json"
-        run = Run(asked.only, databases, lambda rows: report.save(where, told, rows), _stopped().is_set)
+        chosen = {name: measure for name, measure in BENCHMARKS.items() if name in asked.only}
+        run = Run(chosen, databases, lambda rows: report.save(where, told, rows), _stopped().is_set)
         if why:
             run.without(TSQL, why)
         if EMBEDDED in databases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.benchmarks import plots, report
-from tests.benchmarks.__main__ import BENCHMARKS, Run
+from tests.benchmarks.__main__ import BENCHMARKS
 from tests.benchmarks.found import Found, Row
 from tests.benchmarks.goals import EMBEDDED, GOALS, TSQL, Goal
+from tests.benchmarks.run import Run
 from tests.benchmarks.spread import Spread
+from tests.benchmarks.stage import Stage
 from tests.benchmarks.throughput import Rate
 
 FIGURES = st.lists(st.floats(0.001, 1e9), min_size=1, max_size=50)
@@ -146,12 +149,44 @@ def test_a_saved_run_is_read_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_the_rows_of_an_engine_that_is_not_there_and_makes_up_no_figures() -> None:
-    run = Run(list(BENCHMARKS), (EMBEDDED, TSQL), keep=lambda rows: None)
+    run = Run(BENCHMARKS, (EMBEDDED, TSQL), keep=lambda rows: None)
     run.without(TSQL, "no T-SQL engine")
     missing = {row.goal.database: row.missing for row in run.rows}
     assert missing == {EMBEDDED: "not measured", TSQL: "no T-SQL engine"}
     assert all(row.found is None for row in run.rows)
     assert [row.goal for row in run.rows] == list(GOALS)
+
+
+def broken(stage: Stage) -> Iterator[Found]:
+    """A benchmark that fails after its first row."""
+    yield Found("finished", stage.database, Spread((1.0,)), Spread((1.0,)))
+    raise RuntimeError("the queue ran empty")
+
+
+def whole(stage: Stage) -> Iterator[Found]:
+    """One that does not."""
+    yield Found("help", stage.database, Spread((1.0,)), Spread((1.0,)))
+    yield Found("status", stage.database, Spread((1.0,)), Spread((1.0,)))
+
+
+def test_a_benchmark_that_fails_leaves_what_it_found_and_stops_no_other() -> None:
+    kept = list[list[Row]]()
+    run = Run({"growth": broken, "startup": whole}, (EMBEDDED,), keep=lambda rows: kept.append(list(rows)))
+    run.on(Stage(EMBEDDED, "sqlite"))
+    assert {row.goal.name: row.missing for row in run.rows} == {
+        "finished": "",
+        "waiting": "failed",
+        "help": "",
+        "status": "",
+    }
+    assert kept[0][0].found is not None and kept[-1] == run.rows, "each benchmark's rows are kept once it is over"
+
+
+def test_ctrl_c_ends_the_run_also_where_the_driver_turns_it_into_an_error() -> None:
+    run = Run({"growth": broken, "startup": whole}, (EMBEDDED,), keep=lambda rows: None, is_stopped=lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        run.on(Stage(EMBEDDED, "sqlite"))
+    assert all(row.found is None for row in run.rows if row.goal.benchmark == "startup")
 
 
 def test_processor_time_is_told_for_each_message_and_only_of_those_who_spent_some() -> None:
