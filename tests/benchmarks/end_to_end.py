@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 from tests.benchmarks import bare
 from tests.benchmarks.found import Found
+from tests.benchmarks.report import number
 from tests.benchmarks.spread import Spread
 from tests.benchmarks.stage import Stage
-from tests.benchmarks.throughput import Rate, delivering
+from tests.benchmarks.throughput import CONCURRENCY, Rate, delivering
+
+#: Threads of bare requests, to tell what the worker's number of them costs by itself.
+_FEWER = 8
 
 
 def measure(stage: Stage) -> Iterator[Found]:
@@ -22,7 +26,11 @@ def measure(stage: Stage) -> Iterator[Found]:
                 found.append(d.count(seconds))
         stage.say(f"round {n + 1}: " + ", ".join(f"{rates[-1].per_second:,.0f}/s" for rates in (without, one, two)))
     limit = Spread.of(rate.per_second for rate in without)
-    peer = f"processor for each message, without a database: {_middle(without).shares.replace('worker', 'client')}"
+    fewer = bare.rate(settle=settle, seconds=seconds, threads=_FEWER).per_second
+    peer = (
+        f"without a database {_middle(without).shares.replace('worker', 'client')}; "
+        f"once with {_FEWER} threads in place of {CONCURRENCY}, bare requests made {number(fewer)}/s"
+    )
     for name, rates in (("one", one), ("two", two)):
         notes = (f"processor for each message: {_middle(rates).shares}", peer)
         yield Found(name, stage.database, Spread.of(rate.per_second for rate in rates), limit, notes)
