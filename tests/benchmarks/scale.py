@@ -10,15 +10,16 @@ workers mostly wait, so that what is measured is how they share the database; co
 from __future__ import annotations
 
 import argparse
-import time
+from collections.abc import Iterator
 
-from afilsql.outbox import open_outbox
-from tests.benchmarks.backlog import fill
+from tests.benchmarks.found import Found
+from tests.benchmarks.spread import Spread
+from tests.benchmarks.stage import Stage
+from tests.benchmarks.throughput import delivering
 from tests.faults.process_campaign import made
-from tests.faults.processes import WORKER, sandbox, workers
 
-#: Seconds since its last exchange within which a worker counts as there.
-ALIVE = 3.0
+LATENCY, CONCURRENCY = 0.2, 8
+COUNTS = (1, 2, 4, 8)
 
 
 def rate(url: str, count: int, *, latency: float, concurrency: int, settle: float, seconds: float) -> float:
@@ -29,35 +30,37 @@ def rate(url: str, count: int, *, latency: float, concurrency: int, settle: floa
         count: Worker processes.
         latency: Seconds the API takes for an answer.
         concurrency: Calls at a time in each.
-        settle: Seconds they get to fill their senders, once all are there: a first exchange takes longer.
+        settle: Seconds they get once all have delivered some.
         seconds: How long is counted.
     """
-    limit = concurrency / latency * count
-    rows = int(limit * (seconds + settle + 60))
-    fill(url, rows, chats=rows)
-    with (
-        sandbox(latency) as api,
-        open_outbox(url) as outbox,
-        workers(count, url, api.url, command=WORKER, AFILSQL_CONCURRENCY=str(concurrency), AFILSQL_LOG_LEVEL="warning"),
-    ):
-        while len([w for w in outbox.status().workers if w[1] < ALIVE]) < count or outbox.status().counts["sent"] == 0:
-            time.sleep(0.2)
-        time.sleep(settle)
-        began, before = time.monotonic(), outbox.status().counts["sent"]
-        time.sleep(seconds)
-        status = outbox.status()
-        passed = time.monotonic() - began
-        if not status.counts["queued"]:
-            raise RuntimeError(f"the queue of {rows} ran empty: count a shorter time")
-        return (status.counts["sent"] - before) / passed
+    calls = {"AFILSQL_CONCURRENCY": str(concurrency), "AFILSQL_LOG_LEVEL": "warning"}
+    with delivering(url, latency=latency, count=count, settle=settle, seconds=seconds, **calls) as delivery:
+        return delivery.count(seconds).per_second
+
+
+def measure(stage: Stage) -> Iterator[Found]:
+    """One worker, two, four and eight, in turn."""
+    settle, seconds = stage.pick((5.0, 15.0), (3.0, 5.0))
+    rates: dict[int, list[float]] = {count: [] for count in COUNTS}
+    for _ in range(stage.pick(3, 1)):
+        for count, found in rates.items():
+            with stage.fresh() as url:
+                found.append(rate(url, count, latency=LATENCY, concurrency=CONCURRENCY, settle=settle, seconds=seconds))
+            stage.say(f"{count} workers: {found[-1]:.0f}/s")
+    one = Spread.of(rates[1])
+    curve = tuple((float(count), Spread.of(found).median) for count, found in rates.items())
+    for count in COUNTS[1:]:
+        linear = Spread.of(count * value for value in one.values)
+        notes = (f"{CONCURRENCY} calls each, so that {count * CONCURRENCY / LATENCY:.0f}/s are the limit",)
+        yield Found(str(count), stage.database, Spread.of(rates[count]), linear, notes, curve)
 
 
 def main() -> None:
     """Print a line for each number of workers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds")
-    parser.add_argument("--concurrency", type=int, default=8, help="calls at a time in each worker")
+    parser.add_argument("--workers", type=int, nargs="+", default=list(COUNTS))
+    parser.add_argument("--latency", type=float, default=LATENCY, help="seconds")
+    parser.add_argument("--concurrency", type=int, default=CONCURRENCY, help="calls at a time in each worker")
     parser.add_argument("--settle", type=float, default=5.0, help="seconds before counting begins")
     parser.add_argument("--seconds", type=float, default=20.0, help="counted for each")
     parser.add_argument("--database", default="sqlite", help="`sqlite`, or the URL of a T-SQL server's master database")

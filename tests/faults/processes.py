@@ -86,10 +86,12 @@ class SandboxProcess:
 
     Attributes:
         url: Its address.
+        pid: Of the process.
     """
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.url = url
+        self.pid = process.pid
         self._process = process
         self._base = url.removesuffix("/api/http/")
 
