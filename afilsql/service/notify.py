@@ -34,11 +34,12 @@ class Notifier:
 
     def tell(self, **states: str | int) -> None:
         """Send states in one message, such as READY=1; raises nothing."""
-        if self._socket is None:
+        mine = self._socket  # which another thread may close
+        if mine is None:
             return
         message = "\n".join(f"{name}={value}" for name, value in states.items())
         with suppress(OSError):
-            self._socket.sendto(message.encode(), self._address)
+            mine.sendto(message.encode(), self._address)
 
     def close(self) -> None:
         """Tell nothing more."""

@@ -86,6 +86,7 @@ class Guard:
             return
         is_static = scope["path"].startswith("/static/")
         visit: Visit | None = None
+        refused = False
         headers = Headers(scope=scope)
 
         async def answer(message: Message) -> None:
@@ -98,7 +99,8 @@ class Guard:
                     found["vary"] = "Cookie, HX-Request"
                 if visit is not None and visit.https:
                     found["strict-transport-security"] = "max-age=31536000"
-                if visit is not None and not is_static:
+                # A form of another site comes without our cookie: with a new one it would sign somebody out.
+                if visit is not None and not is_static and not refused:
                     self._set_cookie(found, headers, visit, scope["path"])
             await send(message)
 
@@ -107,6 +109,7 @@ class Guard:
             if scope["method"] == "POST":
                 visit.form = await self._form(headers, receive, visit)
         except _Refused as e:
+            refused = True
             await PlainTextResponse(e.text + "\n", e.status)(scope, receive, answer)
             return
         scope.setdefault("state", {})["visit"] = visit
@@ -199,7 +202,9 @@ class Guard:
         value = self._sessions.write(session)
         if value != before:
             secure = "; Secure" if visit.https else ""
-            found.append("set-cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}")
+            # Not Strict: whoever follows a link from elsewhere would come without it, and be signed out by a new one.
+            # What a form does is guarded by its origin and token.
+            found.append("set-cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}")
 
 
 def _cookie_name(https: bool) -> str:

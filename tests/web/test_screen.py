@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -267,3 +270,49 @@ def test_nobody_asked_for_motion_and_there_is_none(screen: Callable[..., Screen]
         "return s.animationName !== 'none' || parseFloat(s.transitionDuration) > 0; }).length"
     )
     assert moving == 0
+
+
+@contextmanager
+def elsewhere(body: str) -> Iterator[str]:
+    """Another site with one page; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(f'<link rel="icon" href="data:,">{body}'.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://localhost:{server.server_port}/"  # the page's 127.0.0.1 is another site
+        server.shutdown()
+
+
+def test_a_link_on_another_site_leads_in_and_signs_nobody_out(screen: Callable[..., Screen], page: Page) -> None:
+    id = page.send()
+    one = screen()
+    tab = one.sign_in()
+    with elsewhere(f'<a href="{page.url}/items/{id}">the request</a>') as url:
+        tab.goto(url)
+        tab.click("text=the request")
+        expect(tab.get_by_role("heading", name=f"Request {id}")).to_be_visible()
+    one.go("/items")
+    expect(tab.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def test_a_form_on_another_site_does_nothing_and_signs_nobody_out(browser: Browser, page: Page) -> None:
+    one = Screen(browser, page.url)
+    tab = one.sign_in()
+    form = f'<form method="post" action="{page.url}/act/pause"><button>a prize</button></form>'
+    with elsewhere(form) as url:
+        tab.goto(url)
+        tab.click("text=a prize")
+        expect(tab.get_by_text("The form comes from another site.")).to_be_visible()
+    one.go("/items")
+    expect(tab.get_by_role("button", name="Sign out")).to_be_visible()
+    assert not page.browser.overview().paused
+    one.close()
