@@ -14,8 +14,9 @@ from afilsql.outbox.records import OnUnknown
 
 #: Exchanges looked back on.
 LATEST = 4
-#: Seconds in which others may join a call that has ended, before their results are handed in.
-LINGER = 0.015
+#: Seconds in which others may join a call that has ended, before their results are handed in: where senders wait for the
+#: exchange, and where they do not.
+LINGER, LINGER_AHEAD = 0.015, 0.03
 
 
 class Ahead:
@@ -48,4 +49,4 @@ class Ahead:
         """
         if in_flight < concurrency:
             return max(1, concurrency // 4), LINGER
-        return concurrency, max(LINGER, self._seconds)
+        return concurrency, max(LINGER_AHEAD, self._seconds)
