@@ -115,26 +115,24 @@ class SqlServerOutbox:
     ) -> Exchanged:
         lease, abandoned = uuid4(), list(self._unanswered)
         self._unanswered.append(lease)
+        asked: dict[str, object] = {
+            "worker": worker,
+            "results": json_of([result_fields(n, r) for n, r in enumerate(results)]) if results else None,
+            "bodies": json_of([r.body for r in results]) if results else None,
+            "take": take,
+            "renew": json_of([str(r) for r in renew]) if renew else None,
+            "lease_seconds": lease_seconds,
+            "on_unknown": on_unknown,
+            "lease_id": str(lease),
+            "abandoned": json_of([str(a) for a in abandoned]) if abandoned else None,
+            "room": room,
+            "accounts": json_of([limit_fields(x) for x in limits]) if limits else None,
+            "tripped": json_of([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
+        }
+        # For each None the driver would ask the server what type it has: a round trip apiece.
+        given = {p: v for p, v in asked.items() if v is not None}
         with self._cursor() as cursor:
-            cursor.execute(
-                "EXEC afil.exchange @worker = ?, @results = ?, @bodies = ?, @take = ?, @renew = ?, "
-                "@lease_seconds = ?, @on_unknown = ?, @lease_id = ?, @abandoned = ?, @room = ?, @accounts = ?, "
-                "@tripped = ?",
-                (
-                    worker,
-                    json_of([result_fields(n, r) for n, r in enumerate(results)]) if results else None,
-                    json_of([r.body for r in results]) if results else None,
-                    take,
-                    json_of([str(r) for r in renew]) if renew else None,
-                    lease_seconds,
-                    on_unknown,
-                    str(lease),
-                    json_of([str(a) for a in abandoned]) if abandoned else None,
-                    room,
-                    json_of([limit_fields(x) for x in limits]) if limits else None,
-                    json_of([x.account for x in limits if x.tripped]) if any(x.tripped for x in limits) else None,
-                ),
-            )
+            cursor.execute(f"EXEC afil.exchange {', '.join(f'@{p} = ?' for p in given)}", tuple(given.values()))
             summary = first_row(cursor)
             sets: list[list[Any]] = []
             while cursor.nextset():  # an error after the first result set surfaces only here

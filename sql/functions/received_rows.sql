@@ -14,15 +14,16 @@ CREATE OR ALTER FUNCTION afil.received_rows (@rows NVARCHAR(MAX))
 RETURNS TABLE AS RETURN (
     SELECT
         CAST(j.[key] AS INT) AS n,
-        CAST(LEFT(COALESCE(platform.text, N''), 20) AS NVARCHAR(20)) AS platform,
-        CAST(LEFT(COALESCE(platformid.text, N''), 100) AS NVARCHAR(100)) AS platformid,
-        CAST(LEFT(COALESCE(destination.text, N''), 200) AS NVARCHAR(200)) AS destination,
-        CAST(LEFT(name.text, 400) AS NVARCHAR(400)) AS name,
-        message.text AS message,
-        CAST(LEFT(messageid.text, 100) AS NVARCHAR(100)) AS messageid,
+        CAST(LEFT(COALESCE(afil.json_unescape(v.platform), N''), 20) AS NVARCHAR(20)) AS platform,
+        CAST(LEFT(COALESCE(afil.json_unescape(v.platformid), N''), 100) AS NVARCHAR(100)) AS platformid,
+        CAST(LEFT(COALESCE(afil.json_unescape(v.destination), N''), 200) AS NVARCHAR(200)) AS destination,
+        CAST(LEFT(afil.json_unescape(v.name), 400) AS NVARCHAR(400)) AS name,
+        /* Read apart, for Babelfish cuts what WITH reads at 4,000 characters. */
+        afil.json_unescape((SELECT MAX(k.value) FROM OPENJSON(j.value) AS k WHERE k.[key] = N'message')) AS message,
+        CAST(LEFT(afil.json_unescape(v.messageid), 100) AS NVARCHAR(100)) AS messageid,
         v.sent,
-        CAST(LEFT(status.text, 50) AS NVARCHAR(50)) AS status,
-        CAST(LEFT(datetime.text, 50) AS NVARCHAR(50)) AS datetime,
+        CAST(LEFT(afil.json_unescape(v.status), 50) AS NVARCHAR(50)) AS status,
+        CAST(LEFT(afil.json_unescape(v.datetime), 50) AS NVARCHAR(50)) AS datetime,
         v.dated_at
     FROM OPENJSON(@rows) AS j
     CROSS APPLY OPENJSON(j.value) WITH (
@@ -36,14 +37,5 @@ RETURNS TABLE AS RETURN (
         datetime NVARCHAR(MAX),
         dated_at DATETIME2(3)
     ) AS v
-    CROSS APPLY afil.json_text(v.platform) AS platform
-    CROSS APPLY afil.json_text(v.platformid) AS platformid
-    CROSS APPLY afil.json_text(v.destination) AS destination
-    CROSS APPLY afil.json_text(v.name) AS name
-    CROSS APPLY afil.json_text(v.messageid) AS messageid
-    CROSS APPLY afil.json_text(v.status) AS status
-    CROSS APPLY afil.json_text(v.datetime) AS datetime
-    /* Read apart, for Babelfish cuts what WITH reads at 4,000 characters. */
-    CROSS APPLY afil.json_text((SELECT MAX(k.value) FROM OPENJSON(j.value) AS k WHERE k.[key] = N'message')) AS message
 );
 GO

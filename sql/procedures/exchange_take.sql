@@ -36,11 +36,7 @@ CREATE OR ALTER PROCEDURE afil.exchange_take
 AS
 BEGIN
     SET NOCOUNT, XACT_ABORT ON;
-    DECLARE @pass INT = 0, @taken INT = 0, @found INT = 1, @batch INT = @take, @name NVARCHAR(128) = N'';
-    DECLARE @waiting TABLE (
-        name NVARCHAR(128) NOT NULL PRIMARY KEY,
-        is_queued BIT NOT NULL
-    );
+    DECLARE @pass INT = 0, @taken INT = 0, @found INT, @batch INT = @take, @name NVARCHAR(128) = N'';
     DECLARE @account TABLE (
         name NVARCHAR(128) NOT NULL PRIMARY KEY,
         is_closed BIT NOT NULL,
@@ -53,154 +49,151 @@ BEGIN
     DECLARE @row TABLE (
         id BIGINT NOT NULL PRIMARY KEY,
         account NVARCHAR(128) NOT NULL,
-        pass INT NOT NULL,
+        pass INT NOT NULL, /* 0 for a row to be read back */
         turn TINYINT NOT NULL,
         place INT NOT NULL
     );
-    DECLARE @check TABLE (
-        id BIGINT NOT NULL PRIMARY KEY,
-        account NVARCHAR(128) NOT NULL
-    );
+    SET @room = COALESCE(@room, @take);
+    SET @accounts = COALESCE(@accounts, N'[]');
 
     /* The accounts that have something queued: one seek each. */
-    WHILE @name IS NOT NULL
+    SET @open = 0;
+    WHILE 1 = 1
     BEGIN
-        SELECT @name = MIN(account)
-        FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
-        WHERE status = 'queued' AND account > @name;
-        IF @name IS NOT NULL
-            INSERT INTO @waiting (name, is_queued)
-            VALUES (@name, 1);
+        SET @name = (
+                SELECT TOP (1) account
+                FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
+                WHERE status = 'queued' AND account > @name
+                ORDER BY account
+            );
+        IF @name IS NULL
+            BREAK;
+        IF @open = 0 AND NOT EXISTS (SELECT 1 FROM afil.account WHERE name = @name AND held_at IS NOT NULL)
+            SET @open = 1;
+        IF @take > 0
+            INSERT INTO @account (name, is_closed, given, room, rate, rate_found, tokens)
+            SELECT @name, is_closed, room, room, rate, rate_found, tokens
+            FROM afil.account_room(@name, @accounts, @room, @now);
     END;
-    INSERT INTO @waiting (name, is_queued)
-    SELECT DISTINCT o.account, 0
-    FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
-    WHERE o.status = 'uncertain'
-        AND o.check_at IS NOT NULL
-        AND o.check_at <= @now
-        AND NOT EXISTS (SELECT 1 FROM @waiting AS w WHERE w.name = o.account);
-
-    IF EXISTS (
-           SELECT 1
-           FROM @waiting AS w
-           WHERE w.is_queued = 1
-               AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = w.name AND a.held_at IS NOT NULL)
-       )
-        SET @open = 1;
-    ELSE
-        SET @open = 0;
     IF @take = 0
         RETURN 0;
-    SET @room = COALESCE(@room, @take);
-
-    IF @accounts IS NULL AND NOT EXISTS (SELECT 1 FROM afil.account)
-        INSERT INTO @account (name, is_closed, given, room)
-        SELECT name, 0, @room, @room FROM @waiting;
-    ELSE
-        INSERT INTO @account (name, is_closed, given, room, rate, rate_found, tokens)
-        SELECT w.name, COALESCE(r.is_closed, 0), r.room, r.room, r.rate, r.rate_found, r.tokens
-        FROM @waiting AS w
-        CROSS APPLY afil.account_room(w.name, COALESCE(@accounts, N'[]'), @room, @now) AS r;
 
     /* Rows to be read back come first, for a conversation waits for each; but at most half, for they may be many. */
-    INSERT INTO @check (id, account)
-    SELECT TOP ((@take + 1) / 2) d.id, d.account
-    FROM (
-        SELECT
-            o.id,
-            o.account,
-            o.check_at,
-            a.room,
-            ROW_NUMBER() OVER (PARTITION BY o.account ORDER BY o.check_at, o.id) AS place
-        FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
-        INNER JOIN @account AS a ON a.name = o.account
-        WHERE o.status = 'uncertain' AND o.check_at IS NOT NULL AND o.check_at <= @now
-    ) AS d
-    WHERE d.place <= d.room
-    ORDER BY d.check_at, d.id;
-    SET @taken = @@ROWCOUNT;
-    IF @taken > 0
+    IF EXISTS (
+           SELECT 1
+           FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
+           WHERE status = 'uncertain' AND check_at IS NOT NULL AND check_at <= @now
+       )
     BEGIN
+        INSERT INTO @account (name, is_closed, given, room, rate, rate_found, tokens)
+        SELECT u.account, r.is_closed, r.room, r.room, r.rate, r.rate_found, r.tokens
+        FROM (
+            SELECT DISTINCT account
+            FROM afil.outbox WITH (READPAST, READCOMMITTEDLOCK)
+            WHERE status = 'uncertain' AND check_at IS NOT NULL AND check_at <= @now
+        ) AS u
+        CROSS APPLY afil.account_room(u.account, @accounts, @room, @now) AS r
+        WHERE NOT EXISTS (SELECT 1 FROM @account AS a WHERE a.name = u.account);
+        INSERT INTO @row (id, account, pass, turn, place)
+        SELECT TOP ((@take + 1) / 2) d.id, d.account, 0, 1, 0
+        FROM (
+            SELECT
+                o.id,
+                o.account,
+                o.check_at,
+                a.room,
+                ROW_NUMBER() OVER (PARTITION BY o.account ORDER BY o.check_at, o.id) AS place
+            FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
+            INNER JOIN @account AS a ON a.name = o.account
+            WHERE o.status = 'uncertain' AND o.check_at IS NOT NULL AND o.check_at <= @now
+        ) AS d
+        WHERE d.place <= d.room
+        ORDER BY d.check_at, d.id;
+        SET @taken = @@ROWCOUNT;
         UPDATE o
         SET lease_id = @lease, check_at = @until
         FROM afil.outbox AS o WITH (FORCESEEK)
-        INNER JOIN @check AS c ON c.id = o.id;
+        INNER JOIN (
+            SELECT TOP (@taken) id FROM @row
+        ) AS r ON r.id = o.id;
         UPDATE @account
-        SET room = room - (SELECT COUNT(*) FROM @check AS c WHERE c.account = name);
+        SET room = room - (SELECT COUNT(*) FROM @row AS r WHERE r.account = name);
     END;
 
-    WHILE @taken < @take AND @found > 0 AND @pass < 10
+    /*
+    An account whose rows did not fill a pass has no more. In the UPDATE, TOP tells an engine without statistics of
+    @row how few rows there are, and CASE keeps it from going through all that are queued instead.
+    */
+    SET @found = @batch;
+    WHILE @taken < @take AND @found >= @batch AND @pass < 10
     BEGIN
+        SET @batch = CASE WHEN @pass = 0 THEN @take ELSE 500 END;
         SET @pass = @pass + 1;
-        INSERT INTO @row (id, account, pass, turn, place)
-        SELECT
-            p.id,
-            p.account,
-            @pass,
-            p.turn,
-            ROW_NUMBER() OVER (PARTITION BY p.turn ORDER BY p.priority, p.place, p.id)
-        FROM (
+        WITH candidate AS (
+            SELECT q.id, q.turn, q.priority, q.conversation, a.name AS account, a.room
+            FROM @account AS a
+            CROSS APPLY (
+                SELECT TOP (@batch) o.id, o.turn, o.priority, o.conversation
+                FROM afil.outbox AS o WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
+                WHERE o.status = 'queued' AND o.account = a.name AND o.turn = 1
+                ORDER BY o.priority, o.id
+            ) AS q
+            WHERE a.room > 0
+            UNION ALL
+            SELECT q.id, q.turn, q.priority, q.conversation, a.name, a.room
+            FROM @account AS a
+            CROSS APPLY (
+                SELECT TOP (@batch) o.id, o.turn, o.priority, o.conversation
+                FROM afil.outbox AS o WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
+                WHERE o.status = 'queued' AND o.account = a.name AND o.turn = 0
+                ORDER BY o.priority, o.id
+            ) AS q
+            WHERE a.room > 0
+        ),
+        numbered AS (
+            SELECT *, ROW_NUMBER() OVER (PARTITION BY account ORDER BY priority, id) AS n FROM candidate
+        ),
+        looked_at AS (
             SELECT
-                v.id,
-                v.account,
-                v.priority,
-                v.turn,
-                v.room,
-                ROW_NUMBER() OVER (PARTITION BY v.account, v.turn ORDER BY v.priority, v.id) AS place
-            FROM (
-                SELECT
-                    c.id,
-                    c.account,
-                    c.priority,
-                    c.room,
-                    CASE
-                        WHEN c.turn = 1 THEN 1
-                        WHEN EXISTS (
-                            SELECT 1
-                            FROM afil.outbox AS o WITH (FORCESEEK, READCOMMITTEDLOCK)
-                            WHERE o.conversation = c.conversation AND o.turn = 1
-                        ) THEN 2
-                        WHEN EXISTS (
-                            SELECT 1
-                            FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
-                            WHERE o.conversation = c.conversation AND o.turn IN (0, 2) AND o.id < c.id
-                        ) THEN 2
-                        ELSE 1
-                    END AS turn
-                FROM (
-                    SELECT q.id, q.turn, q.priority, q.conversation, a.name AS account, a.room
-                    FROM @account AS a
-                    CROSS APPLY (
-                        SELECT TOP (@batch) u.id, u.turn, u.priority, u.conversation
-                        FROM (
-                            SELECT r.id, r.turn, r.priority, r.conversation
-                            FROM (
-                                SELECT TOP (@batch) id, turn, priority, conversation
-                                FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
-                                WHERE status = 'queued' AND account = a.name AND turn = 1
-                                ORDER BY priority, id
-                            ) AS r
-                            UNION ALL
-                            SELECT n.id, n.turn, n.priority, n.conversation
-                            FROM (
-                                SELECT TOP (@batch) id, turn, priority, conversation
-                                FROM afil.outbox WITH (READPAST, UPDLOCK, ROWLOCK, READCOMMITTEDLOCK)
-                                WHERE status = 'queued' AND account = a.name AND turn = 0
-                                ORDER BY priority, id
-                            ) AS n
-                        ) AS u
-                        ORDER BY u.priority, u.id
-                    ) AS q
-                    WHERE a.room > 0
-                ) AS c
-            ) AS v
-        ) AS p
-        WHERE p.turn = 2 OR p.place <= p.room;
+                c.id,
+                c.account,
+                c.priority,
+                c.room,
+                CASE
+                    WHEN c.turn = 1 THEN 1
+                    WHEN (
+                        SELECT TOP (1) o.turn
+                        FROM afil.outbox AS o WITH (FORCESEEK, READCOMMITTEDLOCK)
+                        WHERE o.conversation = c.conversation AND o.turn = 1
+                    ) = 1 THEN 2
+                    WHEN (
+                        SELECT MIN(o.id)
+                        FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
+                        WHERE o.conversation = c.conversation AND o.turn = 0
+                    ) < c.id THEN 2
+                    WHEN (
+                        SELECT MIN(o.id)
+                        FROM afil.outbox AS o WITH (READPAST, READCOMMITTEDLOCK)
+                        WHERE o.conversation = c.conversation AND o.turn = 2
+                    ) < c.id THEN 2
+                    ELSE 1
+                END AS turn
+            FROM numbered AS c
+            WHERE c.n <= @batch
+        ),
+        placed AS (
+            SELECT *, ROW_NUMBER() OVER (PARTITION BY account, turn ORDER BY priority, id) AS place FROM looked_at
+        )
+        INSERT INTO @row (id, account, pass, turn, place)
+        SELECT id, account, @pass, turn, ROW_NUMBER() OVER (PARTITION BY turn ORDER BY priority, place, id)
+        FROM placed
+        WHERE turn = 2 OR place <= room;
         SET @found = @@ROWCOUNT;
 
         /* What could be leased beyond @take stays as it is, for the next exchange. */
-        DELETE FROM @row
-        WHERE pass = @pass AND turn = 1 AND place > @take - @taken;
+        IF @found > @take - @taken
+            DELETE FROM @row
+            WHERE pass = @pass AND turn = 1 AND place > @take - @taken;
         UPDATE o
         SET
             turn = r.turn,
@@ -210,50 +203,47 @@ BEGIN
             lease_until = CASE WHEN r.turn = 1 THEN @until END,
             taken_at = CASE WHEN r.turn = 1 THEN @now ELSE o.taken_at END
         FROM afil.outbox AS o WITH (FORCESEEK)
-        INNER JOIN @row AS r ON r.id = o.id
-        WHERE r.pass = @pass AND o.status = 'queued' AND o.turn IN (0, 1);
+        INNER JOIN (
+            SELECT TOP (@found) id, turn FROM @row WHERE pass = @pass
+        ) AS r ON r.id = o.id
+        WHERE CASE WHEN o.status = 'queued' THEN o.turn END IN (0, 1);
 
         UPDATE @account
         SET room = room - (SELECT COUNT(*) FROM @row AS r WHERE r.account = name AND r.pass = @pass AND r.turn = 1);
-        SELECT @taken = (SELECT COUNT(*) FROM @row WHERE turn = 1) + (SELECT COUNT(*) FROM @check);
-        SET @batch = 500;
+        SET @taken = @taken + (SELECT COUNT(*) FROM @row WHERE pass = @pass AND turn = 1);
     END;
 
     /* The row that tries a closed account; should its worker die, another is tried once its lease has run out. */
     IF EXISTS (SELECT 1 FROM @account WHERE is_closed = 1 AND room < given)
         UPDATE a
-        SET probe_at = @until, probe_id = p.id
+        SET probe_at = @until, probe_id = r.id
         FROM afil.account AS a
         INNER JOIN (
-            SELECT r.account, MIN(r.id) AS id FROM @row AS r WHERE r.turn = 1 GROUP BY r.account
-            UNION ALL
-            SELECT c.account, MIN(c.id) FROM @check AS c GROUP BY c.account
-        ) AS p ON p.account = a.name
+            SELECT account, MIN(id) AS id FROM @row WHERE turn = 1 GROUP BY account
+        ) AS r ON r.account = a.name
         WHERE a.held_at IS NOT NULL OR a.tripped_at IS NOT NULL;
 
-    IF EXISTS (SELECT 1 FROM @account WHERE rate IS NOT NULL)
+    IF EXISTS (
+           SELECT 1
+           FROM @account AS t
+           LEFT OUTER JOIN afil.account AS a ON a.name = t.name
+           WHERE t.rate IS NOT NULL OR a.rate IS NOT NULL
+       )
     BEGIN
         INSERT INTO afil.account (name)
         SELECT t.name
         FROM @account AS t
         WHERE t.rate IS NOT NULL AND NOT EXISTS (SELECT 1 FROM afil.account AS a WHERE a.name = t.name);
         UPDATE a
-        SET rate = t.rate, rate_found = t.rate_found, tokens = t.tokens - (t.given - t.room), tokens_at = @now
+        SET
+            rate = t.rate,
+            rate_found = t.rate_found,
+            tokens = CASE WHEN t.rate IS NOT NULL THEN t.tokens - (t.given - t.room) END,
+            tokens_at = CASE WHEN t.rate IS NOT NULL THEN @now END
         FROM afil.account AS a
         INNER JOIN @account AS t ON t.name = a.name
-        WHERE t.rate IS NOT NULL;
+        WHERE t.rate IS NOT NULL OR a.rate IS NOT NULL;
     END;
-    IF EXISTS (
-           SELECT 1
-           FROM @account AS t
-           INNER JOIN afil.account AS a ON a.name = t.name
-           WHERE t.rate IS NULL AND a.rate IS NOT NULL
-       )
-        UPDATE a
-        SET rate = NULL, rate_found = NULL, tokens = NULL, tokens_at = NULL
-        FROM afil.account AS a
-        INNER JOIN @account AS t ON t.name = a.name
-        WHERE t.rate IS NULL;
     RETURN 0;
 END;
 GO
