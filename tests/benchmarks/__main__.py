@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME",
                         help=f"of {', '.join(BENCHMARKS)}")  # fmt: skip
     parser.add_argument("--database", choices=_DATABASES, default="both")
-    parser.add_argument("--quick", action="store_true", help="some minutes in place of an hour and a half")
+    parser.add_argument("--quick", action="store_true", help="shorter, and with fewer rows: minutes")
     parser.add_argument("--json", type=Path, help=f"file for all figures; {OUT / 'results.json'} otherwise")
     parser.add_argument("--plots", type=Path, help=f"folder for the plots; {OUT} otherwise")
     parser.add_argument("--markdown", type=Path, help="file for the table, to be shown elsewhere")
