@@ -245,11 +245,13 @@ class Exchange:
 
     def outlook(self, *, paused: bool = False) -> tuple[bool, datetime | None]:
         """(something waits or is being sent, when something comes due); while all is paused, nothing waits."""
+        # One EXISTS for each, since an OR within one would read the finished rows as well.
+        live = ("queued'", "scheduled' AND o.turn = 1", "uncertain' AND o.check_at IS NOT NULL")
+        wait = " OR ".join(
+            f"EXISTS (SELECT 1 FROM outbox o WHERE o.status = '{which} AND {_NOT_HELD})" for which in live
+        )
         waiting = self._cursor.execute(
-            "SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR EXISTS (SELECT 1 FROM outbox o "
-            "WHERE NOT :paused AND (o.status = 'queued' OR (o.status = 'scheduled' AND o.turn = 1) "
-            "OR (o.status = 'uncertain' AND o.check_at IS NOT NULL)) "
-            f"AND {_NOT_HELD}) AS waiting",
+            f"SELECT EXISTS (SELECT 1 FROM outbox WHERE status = 'sending') OR (NOT :paused AND ({wait})) AS waiting",
             {"paused": paused},
         ).fetchone()["waiting"]
         due = self._cursor.execute(

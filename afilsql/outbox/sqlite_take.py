@@ -104,8 +104,7 @@ class Take:
 
     def _line_up(self, account: str, count: int) -> None:
         """Look at an account's new rows once: the first of a conversation gets turn 1, the rest turn 2."""
-        batch = min(500, max(4 * count, 64))
-        for _ in range(10):
+        for batch in (count, *[500] * 9):
             new = self._cursor.execute(
                 "SELECT id, conversation FROM outbox WHERE status = 'queued' AND account = ? AND turn = 0 "
                 "ORDER BY priority, id LIMIT ?",
