@@ -14,8 +14,8 @@ from afilsql.outbox.records import OnUnknown
 
 #: Exchanges looked back on.
 LATEST = 4
-#: Seconds in which others may join a call that has ended, before their results are handed in: where senders wait for the
-#: exchange, and where they do not.
+#: Seconds in which others may join a call that has ended, before their results are handed in: where senders wait for
+#: the exchange, and where they do not.
 LINGER, LINGER_AHEAD = 0.015, 0.03
 
 
