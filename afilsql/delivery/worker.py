@@ -18,10 +18,12 @@ from typing import Literal
 
 from afilsql.delivery import events
 from afilsql.delivery.ahead import LINGER, Ahead
+from afilsql.delivery.bell import Bell, Ring
 from afilsql.delivery.caller import Caller, ClientFor, ReadBackSettings
 from afilsql.delivery.events import Event
 from afilsql.delivery.handover import Handover, Totals
 from afilsql.delivery.limits import Breaker, Limits, Rate
+from afilsql.delivery.pace import OUTAGE_LAST, Pace
 from afilsql.delivery.pulse import Pulse
 from afilsql.delivery.senders import Deliver, Done, SenderPool
 from afilsql.delivery.terms import Terms
@@ -33,11 +35,6 @@ __all__ = ["Totals", "Until", "Worker", "utcnow"]
 
 Until = Literal["stopped", "drained", "once"]
 
-#: All in seconds. An idle worker asks again after IDLE_FIRST, doubling up to IDLE_LAST; a busy one still shows itself
-#: every HEARTBEAT.
-IDLE_FIRST, IDLE_LAST = 0.1, 2.0
-OUTAGE_FIRST, OUTAGE_LAST = 0.1, 5.0
-HEARTBEAT = 10.0
 #: Seconds until an account whose breaker opened is first tried; the outbox doubles it, up to 60.
 TRIPPED = 5.0
 
@@ -69,6 +66,7 @@ class Worker:
         monotonic: Seconds that never go back.
         around: Makes of what delivers a claim what the senders call in its place.
         pulse: Beaten at each turn of the loop, and between the steps of one that take long.
+        pace: How long it waits between exchanges.
     """
 
     def __init__(
@@ -92,17 +90,18 @@ class Worker:
         monotonic: Callable[[], float] = time.monotonic,
         around: Callable[[Deliver], Deliver] = lambda deliver: deliver,
         pulse: Pulse | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._concurrency = concurrency
         self._lease_seconds = lease_seconds
         self._grace_seconds = grace_seconds
         self._on_unknown = on_unknown
         self._clock = clock
-        self._random = random
         self._on_event = on_event
         self._monotonic = monotonic
         self._around = around
         self._pulse = pulse or Pulse(monotonic)
+        self._pace = pace or Pace(random)
         self._caller = Caller(
             client_for,
             outbox.receive,
@@ -124,12 +123,11 @@ class Worker:
             monotonic=monotonic,
             pulse=self._pulse,
         )
-        self._inbox: SimpleQueue[Done | Terms | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Done | Terms | Ring | None] = SimpleQueue()
+        self._bell = Bell(outbox, lambda: self._inbox.put(Ring()))
         self._in_flight: set[tuple[int, int]] = set()
         self._stop_asked = False
         self._stopped_at = inf
-        self._outage_delay = OUTAGE_FIRST
-        self._idle_delay = IDLE_FIRST
         self._tidying = Tidying(outbox, monotonic)
         self._ahead = Ahead()
 
@@ -161,6 +159,7 @@ class Worker:
             self._deliver(until)
             self._finish()
         finally:
+            self._bell.close()
             self._pool.close(timeout=0.0 if self._in_flight else 1.0)
         return self.totals
 
@@ -189,6 +188,7 @@ class Worker:
                 return
             elif not self._stop_asked:
                 self._tidying.do()
+                self._bell.arm(idle=not self._in_flight)
                 self._collect(self._pause(answer))
 
     def _wanted(self) -> int:
@@ -220,7 +220,7 @@ class Worker:
         answer = self._handover.exchange(take, patient=patient or bool(self._in_flight))
         if answer is not None:
             self._ahead.exchanged(results, self._monotonic() - began)
-            self._outage_delay = OUTAGE_FIRST
+            self._pace.connected()
             self._begin(answer.claims, began)
         return answer
 
@@ -228,7 +228,7 @@ class Worker:
         """Start the calls. The lease counts from before the exchange; two thirds of it leave time to renew."""
         if not claims:
             return
-        self._idle_delay = IDLE_FIRST
+        self._pace.busy()
         self._on_event(events.Claimed(tuple(claim.id for claim in claims)))
         for claim in claims:
             self._in_flight.add((claim.id, claim.attempt))
@@ -277,12 +277,14 @@ class Worker:
                 done = self._inbox.get(timeout=max(0.0, end - self._monotonic()))
             except Empty:
                 return None
-            if done is None:
+            if done is None or (isinstance(done, Ring) and early and not self._in_flight):
                 return None
+            if isinstance(done, Ring):
+                continue  # calls that end, or the end of the outage, bring the next exchange
             if isinstance(done, Terms):
                 return self._use(done)
             self._settle(done)
-            self._idle_delay = IDLE_FIRST
+            self._pace.busy()
             ended += 1
             first = first or self._monotonic()
 
@@ -297,16 +299,13 @@ class Worker:
     def _sit_out(self, at_most: float = OUTAGE_LAST) -> None:
         """Wait before the database is tried again, however many calls end meanwhile."""
         if self._handover.in_outage:
-            pause = min(at_most, self._jitter(self._outage_delay))
-            self._outage_delay = min(OUTAGE_LAST, self._outage_delay * 2)
-            self._collect(pause, early=False)
+            self._collect(min(at_most, self._pace.outage()), early=False)
 
     def _pause(self, answer: Exchanged) -> float:
         """Return the seconds until the next exchange if no call ends before."""
         pause = self._until_renewal()
         if len(self._in_flight) < self._concurrency:
-            pause = min(pause, self._jitter(self._idle_delay))
-            self._idle_delay = min(IDLE_LAST, self._idle_delay * 2)
+            pause = min(pause, self._pace.idle())
             # A row already due yet not taken waits for its conversation: asking at once would only spin.
             if answer.next_due_in is not None and answer.next_due_in > 0:
                 pause = min(pause, max(answer.next_due_in, LINGER))
@@ -314,7 +313,4 @@ class Worker:
 
     def _until_renewal(self) -> float:
         due_in = self._handover.leases.next_due_in(self._monotonic())
-        return HEARTBEAT if due_in is None else min(HEARTBEAT, due_in)
-
-    def _jitter(self, seconds: float) -> float:
-        return seconds * (0.5 + self._random() / 2)
+        return self._pace.heartbeat if due_in is None else min(self._pace.heartbeat, due_in)

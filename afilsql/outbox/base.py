@@ -17,6 +17,7 @@ from afilsql.outbox.records import (
     Claim,
     Entry,
     Exchanged,
+    Heard,
     Item,
     ItemDetail,
     Limit,
@@ -30,6 +31,10 @@ from afilsql.outbox.records import (
 
 if TYPE_CHECKING:
     from afilsql.outbox.callers import CallersConnection
+
+
+#: Of more new requests at once `Outbox.listen` looks at the newest.
+LISTEN_ROWS = 1000
 
 
 class Outbox(Protocol):
@@ -80,6 +85,14 @@ class Outbox(Protocol):
         An account held for refused credentials, or whose breaker was opened, is tried with one row when it is due: a
         healthy result opens it. After HTTP 429 an account rests as long as the result's retry_in says, and its rate is
         cut to 70 % of what went through, growing again by 5 % a second.
+        """
+
+    def listen(self, after: int, wait: float) -> Heard | None:
+        """Return once a request whose id is above `after` is queued, and after `wait` seconds at the latest.
+
+        Not a transaction: nothing is locked meanwhile, and looking costs the same with any number of rows; of those
+        above `after` the newest LISTEN_ROWS are looked at. A request that commits after one with a higher id may go
+        unheard. None where the database cannot wait (Babelfish has no WAITFOR), or this login may not.
         """
 
     def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from afilsql.outbox.browse import COUNTED, FEW, Depth, Filter, Found, Minute, Outcome, Overview, bounds, go_back
 from afilsql.outbox.records import Item
-from afilsql.outbox.sqlite import SqliteOutbox, user_name
+from afilsql.outbox.sqlite import SqliteOutbox
+from afilsql.outbox.sqlite_enqueue import user_name
 from afilsql.outbox.sqlite_operate import cancel, is_paused, pause, resolve, resume
 from afilsql.outbox.sqlite_rows import item_of, queue_held, queue_workers, stored, time_of
 from afilsql.outbox.sqlite_subscription import subscriptions

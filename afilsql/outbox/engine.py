@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -184,6 +185,30 @@ def find_driver(installed: list[str]) -> str:
     if not found:
         raise DriverMissing(f"the wheel mssql-python-odbc holds no driver for this machine. {INSTALL_DRIVER}")
     return str(found[-1])
+
+
+@contextmanager
+def driver_cursor(engine: sa.Engine, patience: float = 0.0) -> Iterator[Any]:
+    """A pyodbc cursor of an engine in autocommit; errors leave as ours, and a broken connection leaves the pool.
+
+    Args:
+        engine: From `create_engine`.
+        patience: Seconds that a statement may take beyond what the engine's may.
+    """
+    with translated(), engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        usual = raw.timeout
+        try:
+            raw.timeout = usual + math.ceil(patience)
+            cursor = raw.cursor()
+            yield cursor
+            cursor.close()
+            raw.timeout = usual
+        except Exception as e:
+            connection.invalidate()  # cheap, and a half-read connection must never go back
+            if is_driver_error(e):
+                raise exc.DBAPIError(None, None, e) from None
+            raise
 
 
 @contextmanager

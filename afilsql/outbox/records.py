@@ -191,6 +191,19 @@ class Exchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """What listening for new requests has brought.
+
+    Attributes:
+        latest: The highest id there is, to listen for those above it.
+        new: True when a request above the id asked about is queued.
+    """
+
+    latest: int
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try, as recorded."""
 

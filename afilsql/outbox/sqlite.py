@@ -6,7 +6,6 @@ do under the application lock on SQL Server.
 
 from __future__ import annotations
 
-import getpass
 import sqlite3
 import threading
 import time
@@ -29,6 +28,7 @@ from afilsql.outbox.records import (
     Claim,
     Entry,
     Exchanged,
+    Heard,
     Item,
     ItemDetail,
     Limit,
@@ -41,8 +41,9 @@ from afilsql.outbox.records import (
 )
 from afilsql.outbox.sqlite_accounts import Accounts
 from afilsql.outbox.sqlite_conversation import conversation
-from afilsql.outbox.sqlite_enqueue import default_tries, insert, within
+from afilsql.outbox.sqlite_enqueue import default_tries, insert, user_name, within
 from afilsql.outbox.sqlite_exchange import Exchange
+from afilsql.outbox.sqlite_hear import Ear
 from afilsql.outbox.sqlite_known import announce, forget, known, refuse_unknown
 from afilsql.outbox.sqlite_operate import is_paused
 from afilsql.outbox.sqlite_receive import receive
@@ -84,6 +85,7 @@ class SqliteOutbox:
         self._engine = create_engine(url)
         self._clock = clock
         self._monotonic = monotonic
+        self._ear = Ear(str(self._engine.url.database), self._cursor)
         self._writing = threading.Lock()  # in line here, threads do not ask the file again and again
         self._origin: float | None = None  # the clock's time at the monotonic zero, when last looked
         self._allow_private_urls = allow_private_urls
@@ -117,7 +119,7 @@ class SqliteOutbox:
         limits: Sequence[Limit] = (),
     ) -> Exchanged:
         validate_exchange(worker, take=take, lease_seconds=lease_seconds, on_unknown=on_unknown, room=room)
-        with self._write() as cursor:
+        with self._write(unheard=True) as cursor:
             now = self._clock()  # after the wait for the lock, which must not shorten the leases
             exchange = Exchange(cursor, worker, now)
             exchange.heartbeat()
@@ -153,6 +155,9 @@ class SqliteOutbox:
         origin, before = now.timestamp() - self._monotonic(), self._origin
         self._origin = origin
         return before is not None and abs(origin - before) > CLOCK_STEP
+
+    def listen(self, after: int, wait: float) -> Heard:
+        return self._ear.listen(after, wait)
 
     def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
         with self._write() as cursor:
@@ -279,19 +284,15 @@ class SqliteOutbox:
                 raise sa.exc.DBAPIError(None, None, e) from None
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Cursor]:
+    def _write(self, *, unheard: bool = False) -> Iterator[sqlite3.Cursor]:
         with self._writing, self._cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
+            before = self._ear.look() if unheard else None
             try:
                 yield cursor
             except BaseException:
                 cursor.connection.rollback()
                 raise
             cursor.execute("COMMIT")
-
-
-def user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"
+            if before:
+                self._ear.pass_over(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -98,3 +99,11 @@ def _refuse_unknown(run: Run, requests: Sequence[Request]) -> None:
         if pair not in passed and (why := account_fault(accounts, *pair)):
             raise InvalidParameter(f"request {n}: {why}")
         passed.add(pair)
+
+
+def user_name() -> str:
+    """Return the name under which this process runs."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

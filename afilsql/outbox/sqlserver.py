@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self, Unpack
 from uuid import UUID, uuid4
 
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.callers import connection_of
-from afilsql.outbox.engine import create_engine, is_driver_error, translated
+from afilsql.outbox.engine import create_engine, driver_cursor, translated
 from afilsql.outbox.lists import Which, asked
 from afilsql.outbox.records import (
     Account,
@@ -25,6 +25,7 @@ from afilsql.outbox.records import (
     Claim,
     Entry,
     Exchanged,
+    Heard,
     Item,
     ItemDetail,
     Limit,
@@ -63,6 +64,11 @@ _SEND = sa.text("EXEC afil.send_messages @messages = :messages").bindparams(
     sa.bindparam("messages", type_=sa.UnicodeText())
 )
 _ACCOUNTS = "SELECT name, platforms FROM afil.known_accounts ORDER BY name"
+#: Babelfish has no WAITFOR, so it is not given the procedure; nor has a database that is yet to be migrated.
+_LISTEN = (
+    "IF OBJECT_ID(N'afil.await_request') IS NOT NULL EXEC afil.await_request @after = ?, @wait_ms = ? "
+    "ELSE SELECT NULL AS latest"
+)
 _LISTS = {"channels": "chat_channels", "chats": "chats", "messages": "chat_messages"}
 #: Answers received at a time: triggers may take long, and a connection must be left for the exchange.
 RECEIVING = 4
@@ -147,6 +153,10 @@ class SqlServerOutbox:
             next_due_in=next_due,
             reopened=[(r["account"], float(r["seconds"])) for r in json.loads(summary.reopened or "[]")],
         )
+
+    def listen(self, after: int, wait: float) -> Heard | None:
+        row = self._row(_LISTEN, after, int(wait * 1000), patience=wait)
+        return None if row.latest is None else Heard(int(row.latest), bool(row.is_new))
 
     def receive(self, claim: Claim, kind: ListKind, rows: Sequence[Mapping[str, Any]]) -> bool:
         sql = "EXEC afil.receive @id = ?, @lease_id = ?, @attempt = ?, @list = ?, @rows = ?"
@@ -271,9 +281,9 @@ class SqlServerOutbox:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _row(self, sql: str, *values: object) -> Any:
+    def _row(self, sql: str, *values: object, patience: float = 0.0) -> Any:
         """The first row of the first result set; an error after it surfaces only at nextset."""
-        with self._cursor() as cursor:
+        with self._cursor(patience) as cursor:
             row = first_row(cursor.execute(sql, values))
             while cursor.nextset():
                 pass
@@ -282,17 +292,5 @@ class SqlServerOutbox:
     def _scalar(self, sql: str, *values: object) -> Any:
         return self._row(sql, *values)[0]
 
-    @contextmanager
-    def _cursor(self) -> Iterator[Any]:
-        """A pyodbc cursor; errors leave as ours, and a broken connection leaves the pool."""
-        with translated(), self._engine.connect() as connection:
-            cursor = connection.connection.cursor()
-            try:
-                yield cursor
-            except Exception as e:
-                connection.invalidate()  # cheap, and a half-read connection must never go back
-                if is_driver_error(e):
-                    raise sa.exc.DBAPIError(None, None, e) from None
-                raise
-            else:
-                cursor.close()
+    def _cursor(self, patience: float = 0.0) -> AbstractContextManager[Any]:
+        return driver_cursor(self._engine, patience)

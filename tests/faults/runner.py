@@ -1,4 +1,4 @@
-"""Run a worker as `afilsql worker` does, with a lease of any length and a wall clock that jumps.
+"""Run a worker as `afilsql worker` does, with a lease and idle pauses of any length and a wall clock that jumps.
 
 python -m tests.faults.runner --lease 2 --jump -3600 --after 1
 """
@@ -10,11 +10,13 @@ import sys
 import time
 from contextlib import closing
 from datetime import datetime, timedelta
+from random import random
 
 from afilsql import logs
 from afilsql.clients import Clients
 from afilsql.config import load_settings
 from afilsql.credentials import Logins
+from afilsql.delivery.pace import Pace
 from afilsql.delivery.worker import Worker, utcnow
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
@@ -39,7 +41,10 @@ def main() -> None:
     parser.add_argument("--lease", type=int, default=120)
     parser.add_argument("--jump", type=float, default=0.0)
     parser.add_argument("--after", type=float, default=0.0)
+    parser.add_argument("--idle", type=float, help="seconds of every pause between exchanges")
     options = parser.parse_args()
+    idle: float | None = options.idle
+    pace = Pace(random) if idle is None else Pace(random, idle=(idle, idle), heartbeat=idle)
     settings = load_settings()
     clock = JumpingClock(options.jump, options.after)
     embedded = settings.database_url.startswith("sqlite")
@@ -62,6 +67,7 @@ def main() -> None:
             on_unknown=settings.on_unknown,
             on_event=lambda event: logs.log_event(logger, event),
             clock=clock,
+            pace=pace,
         )
         on_signals(worker.stop, worker.stop)
         worker.run()

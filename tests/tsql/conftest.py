@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from afilsql import deploy
 from afilsql.outbox.engine import create_engine
+from afilsql.sqlfiles import sql_objects
 
 try:
     from pyodbc import Error as DriverError
@@ -40,6 +44,25 @@ def babelfish(session: Any) -> bool:
     """Whether the engine is Babelfish, see afilsql.deploy.is_babelfish."""
     version = session.cursor().execute("SELECT @@VERSION").fetchone()[0]
     return "babelfish" in str(version).lower()
+
+
+@contextmanager
+def with_or_without_waitfor(url: str, name: str) -> Iterator[bool]:
+    """Yield True where the engine has WAITFOR; elsewhere have the procedure there meanwhile, with its WAITFOR left out.
+
+    So it does all but pause, and is proven but for that.
+    """
+    engine = create_engine(url, autocommit=True)
+    with engine.connect() as connection:
+        waits = not deploy.is_babelfish(connection)
+        (procedure,) = (o for o in sql_objects() if o.name == name)
+        for batch in () if waits else procedure.batches:
+            text = re.sub(r"WAITFOR DELAY [^;]+;", "", deploy.for_babelfish(batch, procedure.kind))
+            connection.exec_driver_sql(text)
+        yield waits
+        if not waits:
+            connection.exec_driver_sql(f"DROP PROCEDURE afil.{name}")
+    engine.dispose()
 
 
 @pytest.fixture

@@ -41,8 +41,9 @@ def test_the_printed_script_installs_everything_without_python(new_tsql_url: str
     with engine.connect() as connection:
         babelfish = deploy.is_babelfish(connection)
         functions = [f"ON afil.{o.name} TO" for o in sql_objects() if o.kind == "functions"]
+        refused = [grant for o in sql_objects() if o.requires_sqlserver for grant in o.grants]
         for batch in split_batches(deploy.script()):
-            if babelfish and "WAITFOR DELAY" in batch:
+            if babelfish and ("WAITFOR DELAY" in batch or batch in refused):
                 continue
             kind = "functions" if any(f in batch for f in functions) else "procedures"
             connection.exec_driver_sql(deploy.for_babelfish(batch, kind) if babelfish else batch)

@@ -15,13 +15,10 @@ from typing import Any
 
 import pytest
 
-from afilsql import deploy
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.engine import create_engine
 from afilsql.outbox.records import Claim, Result
-from afilsql.sqlfiles import sql_objects
-from tests.tsql.conftest import DriverError
+from tests.tsql.conftest import DriverError, with_or_without_waitfor
 
 pytestmark = pytest.mark.tsql
 
@@ -32,18 +29,8 @@ MESSAGE = {"platform": "whatsapp", "platformid": "100", "destination": "34600000
 @pytest.fixture(scope="module")
 def waits(tsql_url: str) -> Iterator[bool]:
     """True where the engine has WAITFOR; elsewhere the procedure is put there without it for these tests."""
-    engine = create_engine(tsql_url, autocommit=True)
-    with engine.connect() as connection:
-        babelfish = deploy.is_babelfish(connection)
-        if babelfish:
-            (wait_answer,) = (o for o in sql_objects() if o.name == "wait_answer")
-            for batch in wait_answer.batches:
-                text = deploy.for_babelfish(batch, wait_answer.kind).replace("WAITFOR DELAY @pause;", "")
-                connection.exec_driver_sql(text)
-        yield not babelfish
-        if babelfish:
-            connection.exec_driver_sql("DROP PROCEDURE afil.wait_answer")
-    engine.dispose()
+    with with_or_without_waitfor(tsql_url, "wait_answer") as waits:
+        yield waits
 
 
 @pytest.fixture

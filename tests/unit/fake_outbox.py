@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from afilsql.api.methods import ListKind
-from afilsql.outbox.records import Account, Claim, Exchanged, Limit, OnUnknown, Result
+from afilsql.outbox.records import Account, Claim, Exchanged, Heard, Limit, OnUnknown, Result
 
 CHAT = {"platform": "whatsapp", "platformid": "1", "destination": "34600000000", "message": "hi"}
 
@@ -22,6 +22,7 @@ class FakeOutbox:
         fail_after: Called after each exchange took effect; may raise, so that its answer is lost.
         refuse: Called before each list is kept, in the sender's thread; may raise, or say that the lease was lost.
         received: (id of the claim, kind, rows) of the lists kept.
+        hear: Called to listen for new requests, in the bell's thread; this outbox cannot by itself.
     """
 
     def __init__(self, rows: int = 0, *, method: str = "sendmessage", account: str = "default") -> None:
@@ -40,6 +41,7 @@ class FakeOutbox:
         self.fail_after: Callable[[Sequence[Result]], None] = lambda results: None
         self.refuse: Callable[[Claim], bool] = lambda claim: False
         self.received: list[tuple[int, str, list[dict[str, Any]]]] = []
+        self.hear: Callable[[int, float], Heard | None] = lambda after, wait: None
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         for _ in range(rows):
@@ -64,6 +66,9 @@ class FakeOutbox:
         self.fail(())
         assert not self.exchanges, "accounts are known before anything is taken"
         self.known += accounts
+
+    def listen(self, after: int, wait: float) -> Heard | None:
+        return self.hear(after, wait)
 
     def apply_retention(self) -> bool:
         self.purges += 1
