@@ -223,6 +223,11 @@ def is_driver_error(error: BaseException) -> bool:
     return any(c.__module__ == "pyodbc" for c in type(error).__mro__)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """True where one of our procedures refused what it was asked before it did anything: all else is as before."""
+    return is_driver_error(error) and len(error.args) > 1 and _number(str(error.args[1])) in _ERRORS
+
+
 def _number(text: str) -> int | None:
     found = re.findall(r"\((\d+)\) \(SQL", text)
     return int(found[0]) if found else None

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from afilsql.api.methods import ListKind
 from afilsql.errors import RequestNotFound
 from afilsql.outbox.callers import connection_of
-from afilsql.outbox.engine import create_engine, is_driver_error, translated
+from afilsql.outbox.engine import create_engine, is_driver_error, is_refusal, translated
 from afilsql.outbox.lists import Which, asked
 from afilsql.outbox.records import (
     Account,
@@ -286,13 +286,16 @@ class SqlServerOutbox:
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
-        """A pyodbc cursor; errors leave as ours, and a broken connection leaves the pool."""
+        """A pyodbc cursor; errors leave as ours, and but for refusals the connection leaves the pool with them."""
         with translated(), self._engine.connect() as connection:
             cursor = connection.connection.cursor()
             try:
                 yield cursor
             except Exception as e:
-                connection.invalidate()  # cheap, and a half-read connection must never go back
+                if is_refusal(e):
+                    cursor.close()
+                else:
+                    connection.invalidate()  # a half-read connection must never go back
                 if is_driver_error(e):
                     raise sa.exc.DBAPIError(None, None, e) from None
                 raise
