@@ -24,6 +24,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import ended, environment, workers
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="shell scripts and process groups")
 
@@ -37,7 +38,7 @@ def database(tmp_path: Path) -> str:
     return url
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "what was waited for did not happen"
@@ -57,7 +58,7 @@ def listening(status: int = 204, wait: threading.Event | None = None) -> Iterato
         def do_POST(self) -> None:
             got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             if wait is not None:
-                wait.wait(10)
+                wait.wait(PATIENCE)
             self.send_response(status)
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
@@ -209,7 +210,11 @@ def test_a_worker_ends_though_its_command_hangs_and_leaves_no_process(database: 
 def test_a_command_that_cannot_be_run_is_said_at_the_start(database: str, program: str) -> None:
     environ = environment(database, "http://127.0.0.1:9/", AFILSQL_ALERT_COMMAND=json.dumps([program]))
     done = subprocess.run(
-        [sys.executable, "-m", "afilsql", "worker", "--drain"], env=environ, capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "afilsql", "worker", "--drain"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 3
     assert "AFILSQL_ALERT_COMMAND" in done.stderr

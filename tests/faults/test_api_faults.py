@@ -22,6 +22,7 @@ from tests.faults.api_campaign import run
 from tests.faults.hostile import HostileServer
 from tests.faults.hostile_faults import FAULTS, RACES
 from tests.faults.processes import WorkerProcess, ended, workers
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
@@ -56,7 +57,7 @@ def peak_megabytes(process: WorkerProcess) -> float:
     return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
 
 
-def wait_for(condition: Callable[[], object], process: WorkerProcess, seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], process: WorkerProcess, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.said()[-2000:]

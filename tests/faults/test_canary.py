@@ -34,6 +34,7 @@ from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import Request
 from tests.faults.canaries import answer, frames_of, spellings
 from tests.faults.tls import listening, read_request
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -128,7 +129,7 @@ def run(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.Co
     )
     if sys.platform == "linux":
         assert_clean(Path(f"/proc/{process.pid}/cmdline").read_bytes(), f"the command line of {arguments}")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert_clean(out, f"what {arguments} prints")
     assert_clean(err, f"what {arguments} says")
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
@@ -170,17 +171,16 @@ def test_an_api_that_says_the_password_back_leaves_no_trace_of_it(folder: Path, 
 
 
 @pytest.mark.tsql
-def test_no_table_of_the_t_sql_engine_holds_the_password(new_tsql_url: str, tmp_path: Path, api: str) -> None:
-    migrate(new_tsql_url)
-    environ = environment(tmp_path, api, AFILSQL_DATABASE_URL=new_tsql_url)
+def test_no_table_of_the_t_sql_engine_holds_the_password(empty_tsql: str, tmp_path: Path, api: str) -> None:
+    environ = environment(tmp_path, api, AFILSQL_DATABASE_URL=empty_tsql)
     chat = {"platform": "whatsapp", "platformid": "100"}
-    with open_outbox(new_tsql_url) as outbox:
+    with open_outbox(empty_tsql) as outbox:
         for how in HOWS:
             outbox.enqueue(Request("getmessages", {**chat, "destination": how}, max_attempts=1))
         done = run(tmp_path, environ, "worker", "--drain")
         assert done.returncode == 0, done.stderr
         assert outbox.status().counts["sent"] == 2
-    engine = create_engine(new_tsql_url)
+    engine = create_engine(empty_tsql)
     with engine.connect() as connection:
         names = connection.exec_driver_sql("SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(N'afil')").scalars()
         rows = {name: connection.exec_driver_sql(f"SELECT * FROM afil.[{name}]").fetchall() for name in names.all()}
@@ -201,13 +201,13 @@ def test_a_worker_that_dies_of_a_signal_shows_nothing(folder: Path, api: str) ->
             stdout=log,
             stderr=log,
         )
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while b"worker_started" not in (folder / "crash.log").read_bytes():
             assert worker.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)
         worker.send_signal(signal.SIGSEGV)
-        assert worker.wait(20) == -signal.SIGSEGV
+        assert worker.wait(PATIENCE) == -signal.SIGSEGV
     assert b"Segmentation fault" in (folder / "crash.log").read_bytes(), "Python's own report was written"
     search(folder)
 
@@ -234,7 +234,7 @@ def test_a_worker_whose_database_is_away_says_so_without_its_password(folder: Pa
             stderr=out,
         )
         try:
-            end = time.monotonic() + 40
+            end = time.monotonic() + PATIENCE
             while b"database_lost" not in log.read_bytes():
                 assert worker.poll() is None
                 assert time.monotonic() < end

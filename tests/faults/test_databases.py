@@ -11,6 +11,7 @@ from afilsql.outbox.records import Request
 from tests import engines
 from tests.faults.processes import WORKER, sandbox, workers
 from tests.faults.traffic import wait_until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.tsql
 
@@ -43,6 +44,6 @@ def test_one_worker_serves_several_databases_and_one_that_is_not_installed_harms
             delivered = {event["database"] for event in process.events("delivered")}
             assert delivered == {sa.make_url(url).database for url in (empty_tsql, second)}
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE)
             assert process.returncode == 4, "the database that could not be served is what it ends with"
         assert sorted(call["message"] for call in api.received()) == ["to 0", "to 1"]

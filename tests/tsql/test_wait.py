@@ -46,7 +46,7 @@ def waits(tsql_url: str) -> Iterator[bool]:
     engine.dispose()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outbox(tsql_url: str) -> Iterator[Outbox]:
     with open_outbox(tsql_url) as opened:
         yield opened
