@@ -214,7 +214,7 @@ def test_a_worker_that_dies_of_a_signal_shows_nothing(folder: Path, api: str) ->
 
 def failing(kind: str) -> str:
     """URL of a SQL Server that is not there."""
-    plain = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"LoginTimeout": "1"})
+    plain = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"timeout": "1"})
     string = f"DRIVER={{none}};SERVER=127.0.0.1,1;UID=sa;PWD={{{DATABASE.replace('}', '}}')}}}"
     return {
         "url": plain.render_as_string(hide_password=False),
@@ -325,7 +325,7 @@ def test_no_form_of_the_settings_shows_a_password() -> None:
 
 
 def test_no_engine_error_shows_a_password() -> None:
-    url = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"LoginTimeout": "1"})
+    url = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"timeout": "1"})
     engine = create_engine(url.render_as_string(hide_password=False))
     with pytest.raises(AfilsqlError) as caught, translated(), engine.connect():
         pass
