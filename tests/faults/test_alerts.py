@@ -176,13 +176,12 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     command, pids = hanging(tmp_path)
     told: list[str] = []
     alerter = Alerter(
-        [CommandHook(command, timeout=0.5)], worker="w", on_failure=lambda name, why, untold: told.append(why)
+        [CommandHook(command, timeout=3)], worker="w", on_failure=lambda name, why, untold: told.append(why)
     )
-    began = time.monotonic()
     alerter.notice(HELD)
-    assert time.monotonic() - began < 0.2, "delivery does not wait"
+    assert not told, "delivery does not wait"
     wait_for(lambda: told)
-    assert told == ["was killed after 0.5 s"]
+    assert told == ["was killed after 3 s"]
     both = [int(pid) for pid in pids.read_text().split()]
     assert len(both) == 2
     wait_for(lambda: not any(map(alive, both)))
@@ -200,7 +199,7 @@ def test_a_worker_ends_though_its_command_hangs_and_leaves_no_process(database: 
         hook = {"AFILSQL_ALERT_COMMAND": json.dumps(command), "AFILSQL_BREAKER_CALLS": "0"}
         with workers(1, database, api.url, **hook) as (process,):
             ended(process)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 200, "the command would take 300"
     with open_outbox(database) as outbox:
         assert outbox.status().counts["uncertain"] == 50
     wait_for(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))

@@ -169,7 +169,7 @@ def test_the_same_seed_meets_the_same_faults() -> None:
 
 
 def test_latency_holds_the_answer_back_and_not_other_calls() -> None:
-    with SandboxServer(latency=0.3) as server, AfilnetClient("demo", "demo", url=server.url) as client:
+    with SandboxServer(latency=1.0) as server, AfilnetClient("demo", "demo", url=server.url) as client:
         client_calls = [threading.Thread(target=client.get_chat_channels) for _ in range(5)]
         began = time.monotonic()
         for call in client_calls:
@@ -177,15 +177,17 @@ def test_latency_holds_the_answer_back_and_not_other_calls() -> None:
         for call in client_calls:
             call.join()
         took = time.monotonic() - began
-    assert 0.3 <= took < 1.2
+    assert 1.0 <= took < 4.5
     assert len(server.received) == 5
 
 
 def test_one_answer_after_the_other_comes_without_delay(api: AfilnetClient) -> None:
-    began = time.monotonic()
+    took: list[float] = []
     for _ in range(20):
+        began = time.monotonic()
         api.get_chat_channels()
-    assert time.monotonic() - began < 0.6  # 20 delayed acknowledgements would take 0.8
+        took.append(time.monotonic() - began)
+    assert min(took[1:]) < 0.035  # a delayed acknowledgement would make each of them take 0.04
 
 
 def test_what_was_received_is_kept_in_order_without_the_password(sandbox: SandboxServer, api: AfilnetClient) -> None:
