@@ -10,7 +10,9 @@ import hypothesis
 import pytest
 
 from afilsql import deploy
+from afilsql.outbox.engine import create_engine
 from tests import engines
+from tests.emptying import Emptying
 
 #: The same examples in every run; AFILSQL_TEST_EXAMPLES=20000 looks for new ones where a test sets no number.
 _EXAMPLES = os.environ.get("AFILSQL_TEST_EXAMPLES")
@@ -46,10 +48,33 @@ def tsql_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def tsql_url(tsql_server: str) -> Iterator[str]:
-    """URL of a migrated database that lives as long as the run."""
+    """URL of a migrated database that lives as long as the run: migrating is what takes long."""
     with engines.database(tsql_server) as url:
         deploy.migrate(url)
         yield url
+
+
+@pytest.fixture(scope="session")
+def tsql_connection(tsql_url: str) -> Iterator[Any]:
+    """One connection of the driver's own to that database, in autocommit: a procedure's first run is the slow one."""
+    engine = create_engine(tsql_url, autocommit=True)
+    raw = engine.raw_connection()
+    yield raw.driver_connection
+    raw.close()
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def emptying(tsql_connection: Any) -> Emptying:
+    """Makes that database as it was when it was new."""
+    return Emptying(tsql_connection)
+
+
+@pytest.fixture
+def empty_tsql(tsql_url: str, emptying: Emptying) -> str:
+    """URL of an empty outbox on the T-SQL engine."""
+    emptying()
+    return tsql_url
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from afilsql.outbox.engine import find_driver
+from tests.patience import PATIENCE
 
 PREFIX = Path(os.environ.get("AFILSQL_TEST_BABELFISH", "/opt/babelfish"))
 
@@ -90,7 +91,11 @@ def _driver() -> str:
 
 @contextmanager
 def database(server_url: str) -> Iterator[str]:
-    """Yield the URL of a new database on the server; it is dropped at the end."""
+    """Yield the URL of a new database on the server; it is dropped at the end.
+
+    Its statements may take long: Babelfish gives up what it compiled with the statement that took too long, so on a
+    loaded machine a first exchange that is cut off at twenty seconds is cut off every time.
+    """
     name = f"afil_{secrets.token_hex(6)}"
     url = sa.make_url(server_url)
     if "driver" not in url.query:
@@ -99,14 +104,15 @@ def database(server_url: str) -> Iterator[str]:
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     try:
-        yield url.set(database=name).render_as_string(hide_password=False)
+        patient = url.set(database=name).update_query_dict({"timeout": f"{PATIENCE:.0f}"})
+        yield patient.render_as_string(hide_password=False)
     finally:
         _drop(engine, name)
 
 
 def _drop(engine: sa.Engine, name: str) -> None:
-    """Drop a database; a session that has just ended may be in it for a moment longer."""
-    give_up = time.monotonic() + 15
+    """Drop a database; the session of a process that was killed is in it until the statement at hand ends."""
+    give_up = time.monotonic() + PATIENCE
     while True:
         try:
             with engine.connect() as connection:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +54,8 @@ _ERRORS: dict[int, type[DatabaseError]] = {51001: InvalidParameter, 51002: Reque
 #: Without them a connection that a firewall drops without a word blocks its thread for ever. The driver waits twice
 #: as long again for the server to confirm that it gave up. An exchange waits at most ten seconds for its lock.
 LOGIN_TIMEOUT, STATEMENT_TIMEOUT = 15, 20
+#: Seconds that one who writes to an embedded outbox waits for another.
+_SQLITE_WAIT = 10.0
 _SQL_WLONGVARCHAR = -10  # nvarchar(max) and ntext, as ODBC's headers number it
 
 INSTALL_DRIVER = (
@@ -94,7 +98,9 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         raise ConfigError("AFILSQL_DATABASE_URL names no file: the worker is another process, write sqlite:///file.db")
     if not Path(url.database).absolute().parent.is_dir():
         raise ConfigError(f"the folder of the database file '{url.database}' does not exist: create it first")
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 10.0, "check_same_thread": False})
+    engine = sa.create_engine(
+        url, hide_parameters=True, connect_args={"timeout": _SQLITE_WAIT, "check_same_thread": False}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -102,10 +108,23 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
             "utf-8", "surrogateescape"
         )  # bad bytes must not end an exchange
         connection.isolation_level = None  # afilsql says BEGIN itself: IMMEDIATE where it will write
-        connection.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
 
     return engine.execution_options(schema_translate_map={SCHEMA: None})
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work side by side; who opens a new file as another does is told so without a wait."""
+    give_up = time.monotonic() + _SQLITE_WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as e:
+            if "locked" not in str(e) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def _mssql_engine(url: sa.URL, autocommit: bool) -> sa.Engine:
@@ -189,7 +208,7 @@ def find_driver(installed: list[str]) -> str:
 
 @contextmanager
 def driver_cursor(engine: sa.Engine, patience: float = 0.0) -> Iterator[Any]:
-    """A pyodbc cursor of an engine in autocommit; errors leave as ours, and a broken connection leaves the pool.
+    """A pyodbc cursor of an engine in autocommit; errors leave as ours, and but for refusals the connection with them.
 
     Args:
         engine: From `create_engine`.
@@ -205,7 +224,11 @@ def driver_cursor(engine: sa.Engine, patience: float = 0.0) -> Iterator[Any]:
             cursor.close()
             raw.timeout = usual
         except Exception as e:
-            connection.invalidate()  # cheap, and a half-read connection must never go back
+            if is_refusal(e):
+                cursor.close()
+                raw.timeout = usual
+            else:
+                connection.invalidate()  # a half-read connection must never go back
             if is_driver_error(e):
                 raise exc.DBAPIError(None, None, e) from None
             raise
@@ -248,6 +271,11 @@ def translate(error: BaseException, *, broken: bool = False) -> DatabaseError:
 def is_driver_error(error: BaseException) -> bool:
     """True for what pyodbc raises, which may be missing."""
     return any(c.__module__ == "pyodbc" for c in type(error).__mro__)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """True where one of our procedures refused what it was asked before it did anything: all else is as before."""
+    return is_driver_error(error) and len(error.args) > 1 and _number(str(error.args[1])) in _ERRORS
 
 
 def _number(text: str) -> int | None:

@@ -14,17 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from afilsql import deploy
 from afilsql.api.methods import ListKind
 from afilsql.outbox import open_outbox, schema
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.engine import create_engine
 from afilsql.outbox.records import Claim, Exchanged, Request, Result
 from afilsql.outbox.sqlite import SqliteOutbox
+from tests.emptying import Emptying
 
-_KEPT = (schema.error_code, schema.setting, schema.sql_object)
 _TABLE = re.compile(rf"\b(FROM|UPDATE|INTO|ON) (?=({'|'.join(t.name for t in schema.metadata.tables.values())})\b)")
 #: Seconds that pass by waiting where the clock cannot be moved; of more, these times are set back.
 _SLEPT = 4.5
@@ -79,20 +77,14 @@ def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tsql_outbox(tsql_url: str) -> Iterator[Outbox]:
-    """One outbox for all tests: a procedure's first run on a connection is the slow one."""
+def tsql_outbox(tsql_url: str, emptying: Emptying) -> Iterator[Outbox]:
+    """One outbox for all tests: a procedure's first run on a connection is the slow one, and none waits for it."""
+    emptying()
     with open_outbox(tsql_url) as outbox:
+        outbox.enqueue(Request("getchatchannels"))
+        (claim,) = outbox.exchange("w", take=1).claims
+        outbox.exchange("w", results=[result(claim)], take=1)
         yield outbox
-
-
-@pytest.fixture(scope="session")
-def tsql_connection(tsql_url: str) -> Iterator[Any]:
-    """A connection of the driver's own, for a look at the tables."""
-    database = create_engine(tsql_url, autocommit=True)
-    raw = database.raw_connection()
-    yield raw.driver_connection
-    raw.close()
-    database.dispose()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("tsql", marks=pytest.mark.tsql)])
@@ -120,8 +112,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
         yield Engine(again(), again, later, clock, query, f"sqlite:///{path.as_posix()}")
     else:
-        url = request.getfixturevalue("tsql_url")
-        _empty(url)
+        outbox = request.getfixturevalue("tsql_outbox")
+        url = request.getfixturevalue("empty_tsql")
 
         def again() -> Outbox:
             opened.append(open_outbox(url))
@@ -141,7 +133,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             for table, column in _TIMES:
                 query(f"UPDATE {table} SET {column} = DATEADD(SECOND, -{seconds:.0f}, {column})")
 
-        yield Engine(request.getfixturevalue("tsql_outbox"), again, later, lambda: datetime.now(UTC), query, url)
+        yield Engine(outbox, again, later, lambda: datetime.now(UTC), query, url)
     for outbox in opened:
         outbox.close()
 
@@ -149,12 +141,3 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 @pytest.fixture
 def outbox(engine: Engine) -> Outbox:
     return engine.outbox
-
-
-def _empty(url: str) -> None:
-    database = create_engine(url)
-    with database.begin() as connection:
-        for table in reversed(schema.metadata.sorted_tables):
-            if table not in _KEPT:
-                connection.execute(sa.delete(table))
-    database.dispose()

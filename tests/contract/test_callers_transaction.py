@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -31,15 +31,29 @@ def request(message: str = "hi", *, platform: str = "whatsapp", **options: Any) 
     return Request("sendmessage", chat | {"message": message}, **options)
 
 
+@pytest.fixture(scope="module")
+def engine_for() -> Iterator[Callable[[str], sa.Engine]]:
+    """The caller's own engine for a URL, as SQLAlchemy makes it by itself; kept, as the callers' programs do."""
+    made: dict[str, sa.Engine] = {}
+
+    def engine_for(url: str) -> sa.Engine:
+        if url not in made:
+            made[url] = sa.create_engine(url)
+        return made[url]
+
+    yield engine_for
+    for engine in made.values():
+        engine.dispose()
+
+
 @pytest.fixture
-def database(engine: Engine) -> Iterator[sa.Engine]:
-    """The caller's own engine, made as SQLAlchemy makes it by itself, with their table in the outbox's database."""
-    made = sa.create_engine(engine.url)
+def database(engine: Engine, engine_for: Callable[[str], sa.Engine]) -> Iterator[sa.Engine]:
+    """The caller's own engine, with their table in the outbox's database."""
+    made = engine_for(engine.url)
     Base.metadata.drop_all(made)
     Base.metadata.create_all(made)
     yield made
     Base.metadata.drop_all(made)
-    made.dispose()
 
 
 def orders(database: sa.Engine) -> list[int]:

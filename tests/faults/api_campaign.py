@@ -123,7 +123,7 @@ def run(requests: int, *, seed: int, on_unknown: str, folder: Path, seconds: flo
         if on_unknown == "reconcile":  # each conversation has had a message, as one that is kept up for long has
             outbox.enqueue_many(_greetings(requests))
             with workers(1, database, api.url, **SETTINGS) as (first,):
-                ended(first, 120)
+                ended(first)
         ids = outbox.enqueue_many(plan(requests, seed))
         done = threading.Event()
         closing = threading.Thread(target=_close_now_and_then, args=(api, done))

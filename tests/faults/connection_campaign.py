@@ -21,6 +21,7 @@ from tests.faults.process_campaign import Outcome, made
 from tests.faults.processes import WORKER, ended, sandbox, workers
 from tests.faults.proxy import Plan, Proxy, Way
 from tests.faults.traffic import Producer, audit, drained, wait_until
+from tests.patience import PATIENCE
 
 #: Beyond a login and several exchanges.
 BYTES: dict[Way, int] = {"request": 6000, "answer": 3000}
@@ -55,10 +56,10 @@ def campaign(database: str, *, step: int, seed: int, latency: float = 0.02, rate
             wait_until(
                 lambda: len(proxy.broken) >= len(plans) or process.poll() is not None,
                 f"not all cuts were made: {len(proxy.broken)} of {len(plans)}",
-                60 + len(plans),
+                PATIENCE + len(plans),
             )
         assert process.poll() is None, process.said()[-2000:]
-        wait_until(lambda: drained(outbox), f"the queue was not drained: {process.said()[-1000:]}", 60, every=0.2)
+        wait_until(lambda: drained(outbox), f"the queue was not drained: {process.said()[-1000:]}", every=0.2)
         process.terminate()
         ended(process)
         assert {plan.way for plan in proxy.broken} == set(BYTES)

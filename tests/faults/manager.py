@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+from tests.patience import PATIENCE
+
 State = dict[str, str]
 
 
@@ -27,14 +29,14 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address if folder else "\0" + self.address[1:])
 
-    def next(self, seconds: float = 30.0) -> State:
+    def next(self, seconds: float = PATIENCE) -> State:
         """Wait for a message and return its states; fails when none comes."""
         self._socket.settimeout(seconds)
         states = dict(line.split("=", 1) for line in self._socket.recv(65536).decode().splitlines())
         self.heard.append(states)
         return states
 
-    def until(self, name: str, seconds: float = 30.0) -> State:
+    def until(self, name: str, seconds: float = PATIENCE) -> State:
         """Wait for a message that says this state."""
         end = time.monotonic() + seconds
         while True:

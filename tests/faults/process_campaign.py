@@ -22,6 +22,7 @@ from afilsql.outbox import open_outbox
 from tests import engines
 from tests.faults.processes import WORKER, WorkerProcess, ended, launch, sandbox
 from tests.faults.traffic import Audit, Producer, audit, drained, wait_until
+from tests.patience import PATIENCE
 
 WORKERS = 2
 LEASE_SECONDS = "5"
@@ -74,7 +75,7 @@ def campaign(
         stack.callback(lambda: [process.end() for process in processes])
         producer = Producer(database, conversations=conversations, rate=rate, seed=seed)
         producer.once_each()
-        wait_until(lambda: drained(outbox), "the first message of each conversation was not sent", 60, every=0.2)
+        wait_until(lambda: drained(outbox), "the first message of each conversation was not sent", every=0.2)
         began = time.monotonic()
         with producer:
             for _ in range(kills):
@@ -83,7 +84,7 @@ def campaign(
                 assert processes[victim].poll() is None, processes[victim].said()[-2000:]
                 processes[victim].end()
                 processes[victim] = start(victim)
-        wait_until(lambda: drained(outbox), "the queue was not drained", 120 + kills, every=0.5)
+        wait_until(lambda: drained(outbox), "the queue was not drained", PATIENCE + kills, every=0.5)
         seconds = time.monotonic() - began
         # The one that was started last may still be starting, and would die of the signal as any program does.
         wait_until(

@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, Any
 from urllib.request import urlopen
 
+from tests.patience import PATIENCE
+
 WORKER = (sys.executable, "-m", "afilsql", "worker")
 
 
@@ -75,7 +77,7 @@ def workers(
         yield processes
 
 
-def ended(process: WorkerProcess, seconds: float = 40) -> None:
+def ended(process: WorkerProcess, seconds: float = PATIENCE) -> None:
     """Wait for the process; fail with what it said when it did not end well."""
     process.wait(timeout=seconds)
     assert process.returncode == 0, process.said()[-2000:]
@@ -107,7 +109,7 @@ class SandboxProcess:
         return found
 
     def _get(self, path: str) -> Any:
-        with urlopen(self._base + path, timeout=30) as answer:
+        with urlopen(self._base + path, timeout=PATIENCE) as answer:
             return json.load(answer)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
+from tests.patience import PATIENCE
+
 #: Which way bytes go: the client's request, the server's answer.
 Way = Literal["request", "answer"]
 
@@ -95,7 +97,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket, plan: Plan) -> None:
         try:
-            server = socket.create_connection(self._server, timeout=5)
+            server = socket.create_connection(self._server, timeout=PATIENCE)
         except OSError:
             _reset(client)
             return

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import pyte
 
+from tests.patience import PATIENCE
+
 
 class Terminal:
     """A context manager; what runs in it is killed at its end.
@@ -65,7 +67,7 @@ class Terminal:
             self._stream.feed(data)
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def wait(self, condition: Callable[[str], object], seconds: float = 60.0) -> str:
+    def wait(self, condition: Callable[[str], object], seconds: float = PATIENCE) -> str:
         """Wait until the screen is as expected; return it."""
         end = time.monotonic() + seconds
         while not condition(text := self.text()):
@@ -74,7 +76,7 @@ class Terminal:
 
     def ended(self) -> int:
         """Wait for the program to end; return its exit code."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < end, f"it did not end:\n{self.text()}"
             self.text()

@@ -24,6 +24,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import ended, environment, workers
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="shell scripts and process groups")
 
@@ -37,7 +38,7 @@ def database(tmp_path: Path) -> str:
     return url
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "what was waited for did not happen"
@@ -57,7 +58,7 @@ def listening(status: int = 204, wait: threading.Event | None = None) -> Iterato
         def do_POST(self) -> None:
             got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             if wait is not None:
-                wait.wait(10)
+                wait.wait(PATIENCE)
             self.send_response(status)
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
@@ -175,13 +176,12 @@ def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     command, pids = hanging(tmp_path)
     told: list[str] = []
     alerter = Alerter(
-        [CommandHook(command, timeout=0.5)], worker="w", on_failure=lambda name, why, untold: told.append(why)
+        [CommandHook(command, timeout=3)], worker="w", on_failure=lambda name, why, untold: told.append(why)
     )
-    began = time.monotonic()
     alerter.notice(HELD)
-    assert time.monotonic() - began < 0.2, "delivery does not wait"
+    assert not told, "delivery does not wait"
     wait_for(lambda: told)
-    assert told == ["was killed after 0.5 s"]
+    assert told == ["was killed after 3 s"]
     both = [int(pid) for pid in pids.read_text().split()]
     assert len(both) == 2
     wait_for(lambda: not any(map(alive, both)))
@@ -199,7 +199,7 @@ def test_a_worker_ends_though_its_command_hangs_and_leaves_no_process(database: 
         hook = {"AFILSQL_ALERT_COMMAND": json.dumps(command), "AFILSQL_BREAKER_CALLS": "0"}
         with workers(1, database, api.url, **hook) as (process,):
             ended(process)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 200, "the command would take 300"
     with open_outbox(database) as outbox:
         assert outbox.status().counts["uncertain"] == 50
     wait_for(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
@@ -209,7 +209,11 @@ def test_a_worker_ends_though_its_command_hangs_and_leaves_no_process(database: 
 def test_a_command_that_cannot_be_run_is_said_at_the_start(database: str, program: str) -> None:
     environ = environment(database, "http://127.0.0.1:9/", AFILSQL_ALERT_COMMAND=json.dumps([program]))
     done = subprocess.run(
-        [sys.executable, "-m", "afilsql", "worker", "--drain"], env=environ, capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "afilsql", "worker", "--drain"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 3
     assert "AFILSQL_ALERT_COMMAND" in done.stderr

@@ -34,6 +34,7 @@ from afilsql.outbox.engine import create_engine, translated
 from afilsql.outbox.records import Request
 from tests.faults.canaries import answer, frames_of, spellings
 from tests.faults.tls import listening, read_request
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -128,7 +129,7 @@ def run(folder: Path, environ: dict[str, str], *arguments: str) -> subprocess.Co
     )
     if sys.platform == "linux":
         assert_clean(Path(f"/proc/{process.pid}/cmdline").read_bytes(), f"the command line of {arguments}")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert_clean(out, f"what {arguments} prints")
     assert_clean(err, f"what {arguments} says")
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
@@ -170,17 +171,16 @@ def test_an_api_that_says_the_password_back_leaves_no_trace_of_it(folder: Path, 
 
 
 @pytest.mark.tsql
-def test_no_table_of_the_t_sql_engine_holds_the_password(new_tsql_url: str, tmp_path: Path, api: str) -> None:
-    migrate(new_tsql_url)
-    environ = environment(tmp_path, api, AFILSQL_DATABASE_URL=new_tsql_url)
+def test_no_table_of_the_t_sql_engine_holds_the_password(empty_tsql: str, tmp_path: Path, api: str) -> None:
+    environ = environment(tmp_path, api, AFILSQL_DATABASE_URL=empty_tsql)
     chat = {"platform": "whatsapp", "platformid": "100"}
-    with open_outbox(new_tsql_url) as outbox:
+    with open_outbox(empty_tsql) as outbox:
         for how in HOWS:
             outbox.enqueue(Request("getmessages", {**chat, "destination": how}, max_attempts=1))
         done = run(tmp_path, environ, "worker", "--drain")
         assert done.returncode == 0, done.stderr
         assert outbox.status().counts["sent"] == 2
-    engine = create_engine(new_tsql_url)
+    engine = create_engine(empty_tsql)
     with engine.connect() as connection:
         names = connection.exec_driver_sql("SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(N'afil')").scalars()
         rows = {name: connection.exec_driver_sql(f"SELECT * FROM afil.[{name}]").fetchall() for name in names.all()}
@@ -201,20 +201,20 @@ def test_a_worker_that_dies_of_a_signal_shows_nothing(folder: Path, api: str) ->
             stdout=log,
             stderr=log,
         )
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while b"worker_started" not in (folder / "crash.log").read_bytes():
             assert worker.poll() is None
             assert time.monotonic() < end
             time.sleep(0.02)
         worker.send_signal(signal.SIGSEGV)
-        assert worker.wait(20) == -signal.SIGSEGV
+        assert worker.wait(PATIENCE) == -signal.SIGSEGV
     assert b"Segmentation fault" in (folder / "crash.log").read_bytes(), "Python's own report was written"
     search(folder)
 
 
 def failing(kind: str) -> str:
     """URL of a SQL Server that is not there."""
-    plain = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"LoginTimeout": "1"})
+    plain = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"timeout": "1"})
     string = f"DRIVER={{none}};SERVER=127.0.0.1,1;UID=sa;PWD={{{DATABASE.replace('}', '}}')}}}"
     return {
         "url": plain.render_as_string(hide_password=False),
@@ -234,7 +234,7 @@ def test_a_worker_whose_database_is_away_says_so_without_its_password(folder: Pa
             stderr=out,
         )
         try:
-            end = time.monotonic() + 40
+            end = time.monotonic() + PATIENCE
             while b"database_lost" not in log.read_bytes():
                 assert worker.poll() is None
                 assert time.monotonic() < end
@@ -325,7 +325,7 @@ def test_no_form_of_the_settings_shows_a_password() -> None:
 
 
 def test_no_engine_error_shows_a_password() -> None:
-    url = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"LoginTimeout": "1"})
+    url = sa.URL.create("mssql+pyodbc", "sa", DATABASE, "127.0.0.1", 1, "d", {"timeout": "1"})
     engine = create_engine(url.render_as_string(hide_password=False))
     with pytest.raises(AfilsqlError) as caught, translated(), engine.connect():
         pass

@@ -31,6 +31,7 @@ from afilsql.outbox.records import Request
 from afilsql.sandbox import soap
 from tests.faults.canaries import answer, frames_of, spellings
 from tests.faults.tls import listening, read_request
+from tests.patience import PATIENCE
 
 PASSWORD, SECRET = 'C4n4ry/a"pi+<&>ñ\\w 4', 'C4n4ry/cl"ient+<&>é\\w 5'
 TOKEN, REFRESH = "C4n4ry.acc3ss~tok+en/6==", "C4n4ry.refr3sh~tok+en/7=="
@@ -254,7 +255,7 @@ def test_a_worker_with_an_account_of_each_transport_leaves_no_trace_of_a_secret(
         "AFILSQL_BREAKER_CALLS": "0",
     }
     command = [sys.executable, "-m", "afilsql", "worker", "--drain"]
-    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, timeout=120)
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(b"puts user and password into the URL") == 1, "get warns, once"
     with open_outbox(url) as outbox:

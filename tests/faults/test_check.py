@@ -20,6 +20,7 @@ import pytest
 
 from afilsql.sandbox import SandboxServer
 from tests.faults.tls import Api, Authority, Proxy, listening, read_request
+from tests.patience import PATIENCE
 
 PASSWORD = "s3cret-Word"
 PROXY_PASSWORD = "Pr0xy-w@rd"
@@ -32,7 +33,7 @@ def run(folder: Path, accounts: dict[str, Any], *options: str, **settings: str) 
     clean = {k: v for k, v in os.environ.items() if not k.startswith("AFILSQL_") and not k.lower().endswith("_proxy")}
     environ = {**clean, "AFILSQL_ACCOUNTS": json.dumps(accounts), "AFILSQL_PROXY": "none", **settings}
     command = [sys.executable, "-m", "afilsql", "check", *options]
-    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     for secret in SECRETS:
         assert secret not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -48,7 +48,7 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
-def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None], *, most: float = 60.0) -> list[str]:
+def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None]) -> list[str]:
     """Let a worker deliver, bring trouble, let it pass; nothing may be lost, sent twice, or be left in doubt.
 
     Returns:
@@ -64,8 +64,8 @@ def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None],
             trouble(producer, process)
             assert process.poll() is None, process.said()[-2000:]
             came = api.count()
-            wait_until(lambda: api.count() > came + 5, "the worker did not go on by itself", most)
-        wait_until(lambda: drained(outbox), f"not drained: {process.said()[-800:]}", most, every=0.2)
+            wait_until(lambda: api.count() > came + 5, "the worker did not go on by itself")
+        wait_until(lambda: drained(outbox), f"not drained: {process.said()[-800:]}", every=0.2)
         process.terminate()
         ended(process)
         assert process.events("database_back")

@@ -13,6 +13,7 @@ from tests.faults.processes import WORKER, sandbox, workers
 from tests.faults.test_worker_page import PAGE, client_of
 from tests.faults.traffic import wait_until
 from tests.faults.watching import Watched
+from tests.patience import PATIENCE
 from tests.web.site import text_of
 
 pytestmark = pytest.mark.tsql
@@ -59,6 +60,6 @@ def test_one_worker_serves_several_databases_and_one_that_is_not_installed_harms
             assert "to 0" in shown
             assert "to 1" not in shown, "the page is the first database's"
             process.terminate()
-            process.wait(60)
+            process.wait(PATIENCE)
             assert process.returncode == 4, "the database that could not be served is what it ends with"
         assert sorted(call["message"] for call in api.received()) == ["to 0", "to 1"]

@@ -24,6 +24,7 @@ from afilsql.sandbox import SandboxServer
 from afilsql.sandbox.state import SEEDED_DESTINATION
 from tests.faults.processes import WORKER, workers
 from tests.faults.traffic import wait_until
+from tests.patience import PATIENCE
 
 CHANNEL = {"platform": "whatsapp", "platformid": "100"}
 PAST = "2020-01-01 00:00:00.000000"
@@ -48,7 +49,7 @@ class Embedded:
 
     def run(self, sql: str) -> list[Any]:
         """A statement of somebody else on the file."""
-        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+        with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as connection, connection:
             return connection.execute(sql).fetchall()
 
 
@@ -81,7 +82,7 @@ def working(worker: Worker) -> Iterator[None]:
         yield
     finally:
         worker.stop()
-        thread.join(20)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
     assert failed == []
 

@@ -16,6 +16,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Account, Request
 from tests.faults.processes import WORKER, ended, environment, sandbox, workers
+from tests.patience import PATIENCE
 
 CHAT = {"platformid": "100", "destination": "34600000000", "message": "hi"}
 ACCOUNTS = json.dumps({"shop": {"user": "demo", "password": "demo", "platforms": ["whatsapp", "webchat"]}})
@@ -29,7 +30,7 @@ def test_after_its_start_an_unknown_account_is_refused_and_a_known_one_accepted(
     with sandbox() as api, open_outbox(empty_outbox) as outbox:
         send(outbox, "nobody")
         with workers(1, empty_outbox, api.url, command=WORKER, AFILSQL_ACCOUNTS=ACCOUNTS) as (process,):
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE
             while not outbox.status().accounts:
                 assert process.poll() is None, process.said()
                 assert time.monotonic() < end, "no account became known"
@@ -56,7 +57,7 @@ def test_what_is_known_stays_when_the_worker_ends_and_the_commands_say_so(empty_
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "afilsql", *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE)
 
     chat = ("--platform", "whatsapp", "--platformid", "100", "--destination", "1", "--message", "hi")
     refused = run("send", *chat, "--account", "shpo")
@@ -87,7 +88,9 @@ def test_an_import_tells_lines_of_unknown_accounts_by_their_numbers(
     with open_outbox(empty_sqlite) as outbox:
         outbox.announce([Account("shop", ("whatsapp",))])
         command = [sys.executable, "-m", "afilsql", "import", str(file), *options]
-        done = subprocess.run(command, env=environment(empty_sqlite, ""), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            command, env=environment(empty_sqlite, ""), capture_output=True, text=True, timeout=PATIENCE
+        )
         assert done.returncode == code
         told = " ".join(done.stderr.split())
         assert "line 3: @account 'shpo' is not known to any worker (known: shop): correct it" in told

@@ -24,6 +24,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import environment
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pipes of a set size and /dev/full")
 
@@ -64,7 +65,7 @@ def delivered(database: str, api: SandboxServer, rows: int = 500) -> bool:
         return outbox.status().counts["sent"] == rows == len(api.received)
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the worker ended early"
@@ -79,7 +80,7 @@ def test_a_pipe_that_nobody_reads_stops_no_worker(database: str) -> None:
     try:
         with SandboxServer() as api, started(writing, environment(database, api.url)) as process:
             os.close(writing)
-            assert process.wait(40) == 0
+            assert process.wait(PATIENCE) == 0
             assert delivered(database, api)
         assert len(os.read(reading, 1_000_000)) > size - 1000, "it was full"
     finally:
@@ -99,11 +100,11 @@ def test_a_pipe_that_is_read_again_gets_whole_lines_and_how_many_were_lost(datab
     try:
         with SandboxServer() as api, started(writing, environment(database, api.url)) as process:
             os.close(writing)
-            wait_for(lambda: len(api.received) > 6500, process, 60)
+            wait_for(lambda: len(api.received) > 6500, process)
             reader = threading.Thread(target=read)
             reader.start()
-            assert process.wait(60) == 0
-            reader.join(5)
+            assert process.wait(PATIENCE) == 0
+            reader.join(PATIENCE)
             assert delivered(database, api, 8000)
     finally:
         os.close(reading)
@@ -119,7 +120,7 @@ def test_a_full_disk_stops_no_worker(database: str) -> None:
     fill(database)
     with Path("/dev/full").open("wb") as full, SandboxServer() as api:
         with started(full.fileno(), environment(database, api.url)) as process:
-            assert process.wait(40) == 0
+            assert process.wait(PATIENCE) == 0
         assert delivered(database, api)
 
 
@@ -130,7 +131,7 @@ def test_a_log_closed_by_its_reader_in_the_middle_stops_no_worker(database: str)
         os.close(writing)
         wait_for(lambda: len(api.received) > 50, process)
         os.close(reading)
-        assert process.wait(40) == 0
+        assert process.wait(PATIENCE) == 0
         assert delivered(database, api)
 
 
@@ -138,7 +139,7 @@ def test_a_worker_without_standard_error_delivers(database: str) -> None:
     fill(database, 20)
     closed = ["/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *COMMAND]
     with SandboxServer() as api, started(subprocess.DEVNULL, environment(database, api.url), closed) as process:
-        assert process.wait(40) == 0
+        assert process.wait(PATIENCE) == 0
         assert delivered(database, api, 20)
 
 
@@ -163,7 +164,7 @@ def test_a_halted_terminal_stops_no_worker(database: str) -> None:
         termios.tcflow(end, termios.TCOOFF)  # what Ctrl+S does
         with started(end, on_terminal(database, api)) as process:
             os.close(end)
-            assert process.wait(40) == 0
+            assert process.wait(PATIENCE) == 0
             assert delivered(database, api)
 
 
@@ -184,8 +185,8 @@ def test_a_terminal_shows_the_log_above_a_line_with_the_counts_which_goes_in_the
             os.close(end)
             reader = threading.Thread(target=read)
             reader.start()
-            assert process.wait(40) == 0
-            reader.join(5)
+            assert process.wait(PATIENCE) == 0
+            reader.join(PATIENCE)
     text = shown.decode()
     assert re.search(r"in flight \d+  sent \d+", text)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
@@ -211,7 +212,7 @@ def test_a_worker_that_ends_with_an_error_says_so_even_on_a_full_pipe(tmp_path: 
     try:
         with started(writing, environ) as process:
             os.close(writing)
-            assert process.wait(20) == 4
+            assert process.wait(PATIENCE) == 4
     finally:
         os.close(reading)
 
@@ -238,7 +239,7 @@ def test_no_message_gets_into_the_log_when_the_api_tells_it_back(database: str, 
 
 def log_of(database: str, api_url: str) -> str:
     done = subprocess.run(
-        COMMAND, env=environment(database, api_url, AFILSQL_LOG_LEVEL="debug"), capture_output=True, timeout=40
+        COMMAND, env=environment(database, api_url, AFILSQL_LOG_LEVEL="debug"), capture_output=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     return done.stderr.decode() + done.stdout.decode()

@@ -6,19 +6,13 @@ import os
 
 import pytest
 
-from tests.faults.process_campaign import campaign, made
+from tests.faults.process_campaign import campaign
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="processes are killed the POSIX way")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("tsql", marks=pytest.mark.tsql)])
-def server(request: pytest.FixtureRequest) -> str:
-    return "sqlite" if request.param == "sqlite" else request.getfixturevalue("tsql_server")
-
-
-def test_workers_killed_at_random_moments_lose_nothing_and_send_nothing_twice(server: str) -> None:
-    with made(server) as database:
-        audit = campaign(database, kills=4, seed=7, pause=0.4, conversations=60, rate=100).audit
+def test_workers_killed_at_random_moments_lose_nothing_and_send_nothing_twice(empty_outbox: str) -> None:
+    audit = campaign(empty_outbox, kills=4, seed=7, pause=0.4, conversations=60, rate=100).audit
     assert audit.lost == audit.twice == audit.out_of_order == 0, audit
     assert audit.statuses["sent"] + audit.uncertain_arrived + audit.uncertain_absent == audit.accepted, audit
     assert audit.arrived > audit.accepted / 2, audit

@@ -22,6 +22,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.tls import Api, Authority, listening
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -67,7 +68,9 @@ def worker(environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen[byte
             process.wait()
 
 
-def until(condition: Callable[[], object], process: subprocess.Popen[bytes], log: Path, seconds: float = 30) -> None:
+def until(
+    condition: Callable[[], object], process: subprocess.Popen[bytes], log: Path, seconds: float = PATIENCE
+) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, log.read_text()
@@ -102,7 +105,7 @@ def test_a_new_password_reaches_a_running_worker(tmp_path: Path, source: Callabl
             outbox.release_account("default")
             until(lambda: outbox.status().counts["sent"] == 40, process, log)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
         said = log.read_text()
         assert len(api.received) == 40
     assert "login_changed" in said

@@ -14,6 +14,7 @@ from tests.faults.connection_campaign import through
 from tests.faults.processes import WORKER, ended, environment, sandbox, workers
 from tests.faults.proxy import Plan, Proxy
 from tests.faults.traffic import Producer, audit, drained, request, wait_until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -26,7 +27,7 @@ def test_told_to_end_while_it_starts_it_leaves_nothing_in_flight(empty_sqlite: s
                 time.sleep(n * 0.07)
                 process.send_signal((signal.SIGTERM, signal.SIGINT)[n % 2])
                 # Before its handlers are there it holds nothing, and ends as any process does.
-                assert process.wait(10) in (0, -signal.SIGTERM, -signal.SIGINT, 1, 130), process.said()
+                assert process.wait(PATIENCE) in (0, -signal.SIGTERM, -signal.SIGINT, 1, 130), process.said()
             counts = outbox.status().counts
             assert counts["sending"] == counts["uncertain"] == 0
         assert counts["sent"] == api.count()
@@ -44,7 +45,7 @@ def test_told_to_end_in_the_middle_of_calls_it_finishes_them(empty_sqlite: str, 
         for name in signals:
             process.send_signal(getattr(signal, name))
             time.sleep(0.05)
-        ended(process, seconds=15)
+        ended(process)
         counts = outbox.status().counts
         assert (counts["sending"], counts["uncertain"]) == (0, 0)
         assert counts["sent"] == api.count() < 30
@@ -57,7 +58,7 @@ def test_told_to_end_while_it_idles_it_ends_at_once(empty_sqlite: str) -> None:
         began = time.monotonic()
         process.terminate()
         ended(process)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10, "not at its next sign of life, and not after its grace time of 30"
 
 
 @pytest.mark.tsql
@@ -79,7 +80,7 @@ def test_told_to_end_in_an_outage_it_hands_in_what_it_can_and_gives_up_in_time(e
         began = time.monotonic()
         process.terminate()
         ended(process)
-        assert 1 < time.monotonic() - began < 6
+        assert 1 < time.monotonic() - began < 25, "after its own grace time, not that of 30 by default"
         assert outbox.status().counts["sending"] == 8, "their leases run out, and a person looks"
 
 
@@ -167,7 +168,7 @@ def test_a_worker_whose_log_nobody_reads_any_more_goes_on(empty_sqlite: str) -> 
                 time.sleep(0.5)
             wait_until(lambda: drained(outbox) or process.poll() is not None, "the queue was not drained")
             process.terminate()
-            assert process.wait(10) in (0, 120)  # 120 is Python's word for a stream it could not flush
+            assert process.wait(PATIENCE) in (0, 120)  # 120 is Python's word for a stream it could not flush
             assert audit(outbox, producer.accepted, api.received()).flawless()
         finally:
             process.kill()

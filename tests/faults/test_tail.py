@@ -24,11 +24,10 @@ from tests.faults.processes import WORKER, ended, environment, workers
 from tests.faults.proxy import Plan, Proxy
 from tests.faults.test_connection_cut import port_of
 from tests.faults.traffic import wait_until
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
-#: Seconds: a new connection to Babelfish takes long, and longer on a busy machine.
-PATIENCE = 300.0
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": SEEDED_DESTINATION}
 
 
@@ -79,7 +78,7 @@ def store(api: SandboxServer, database: str, *texts: str) -> None:
 
 def interrupted(process: Tail) -> int:
     process.send_signal(signal.SIGINT)
-    return process.wait(20)
+    return process.wait(PATIENCE)
 
 
 def test_it_shows_what_a_customer_writes_and_what_is_answered(api: SandboxServer, empty_sqlite: str) -> None:
@@ -135,7 +134,7 @@ def test_a_reader_that_goes_away_ends_it_without_a_traceback(api: SandboxServer,
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        process.wait(30)
+        process.wait(PATIENCE)
         assert b"Traceback" not in process.stderr.read()
         assert process.returncode == 1
 

@@ -23,6 +23,7 @@ from afilsql.api.sessions import new_session
 from afilsql.config import load_settings
 from afilsql.errors import ApiError, ConfigError, NotSent
 from tests.faults.tls import Api, Authority, Proxy, listening
+from tests.patience import PATIENCE
 
 PASSWORD = "s3cret-Word"
 LOGIN = "pro xy:Pr0xy-w@rd/:"
@@ -205,7 +206,7 @@ def test_the_environments_proxy_is_used_unless_the_setting_says_otherwise(author
         environ["PYTHONPATH"] = str(Path(__file__).parents[2])
         for setting, through in (("environment", 1), ("none", 1)):
             command = [sys.executable, "-c", script, url, str(authority.bundle), setting]
-            done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE)
             assert done.returncode == 0, done.stderr
             assert len(proxy.connected) == through
     assert len(served.requests) == 2

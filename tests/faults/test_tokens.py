@@ -25,6 +25,7 @@ from afilsql.api.transports.oauth import MAX_LIFETIME, Grant, token_of
 from afilsql.errors import ApiError, CredentialsRefused, DeliveryUnknown, NotSent
 from afilsql.sandbox import SandboxServer
 from tests.faults.tls import listening, read_request
+from tests.patience import PATIENCE
 
 THREADS = 32
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -44,7 +45,7 @@ def at_once(work: Callable[[], Any]) -> list[Any]:
     ready = threading.Barrier(THREADS)
 
     def one(_: int) -> Any:
-        ready.wait(20)
+        ready.wait(PATIENCE)
         try:
             return work()
         except ApiError as error:
@@ -87,17 +88,17 @@ def test_a_revoked_refresh_token_leaves_the_grant() -> None:
 def test_a_token_revoked_by_the_endpoint_is_good_no_more() -> None:
     with SandboxServer() as server:
         form = {"grant_type": "client_credentials"}
-        got = requests.post(server.token_url, data=form, auth=("demo", "demo"), timeout=5)
+        got = requests.post(server.token_url, data=form, auth=("demo", "demo"), timeout=PATIENCE)
         assert got.headers["Cache-Control"] == "no-store"
         bearer = {"Authorization": f"Bearer {got.json()['access_token']}"}
         call = {"class": "chat", "method": "getchatchannels"}
-        assert requests.post(server.url_of("json"), json=call, headers=bearer, timeout=5).status_code == 200
+        assert requests.post(server.url_of("json"), json=call, headers=bearer, timeout=PATIENCE).status_code == 200
         revoke = {"token": got.json()["access_token"]}
         url = server.base_url + "/oauth/revoke"
-        assert requests.post(url, data=revoke, auth=("demo", "wrong"), timeout=5).status_code == 401
-        assert requests.post(server.url_of("json"), json=call, headers=bearer, timeout=5).status_code == 200
-        assert requests.post(url, data=revoke, auth=("demo", "demo"), timeout=5).status_code == 200
-        refused = requests.post(server.url_of("json"), json=call, headers=bearer, timeout=5)
+        assert requests.post(url, data=revoke, auth=("demo", "wrong"), timeout=PATIENCE).status_code == 401
+        assert requests.post(server.url_of("json"), json=call, headers=bearer, timeout=PATIENCE).status_code == 200
+        assert requests.post(url, data=revoke, auth=("demo", "demo"), timeout=PATIENCE).status_code == 200
+        refused = requests.post(server.url_of("json"), json=call, headers=bearer, timeout=PATIENCE)
         assert refused.status_code == 401
         assert "invalid_token" in refused.headers["WWW-Authenticate"]
 
@@ -120,7 +121,7 @@ def test_the_sandbox_refuses_token_requests_as_the_rfc_says(
     form: dict[str, str], login: tuple[str, str] | None, status: int, error: str
 ) -> None:
     with SandboxServer() as server:
-        answer = requests.post(server.token_url, data=form, auth=login, timeout=5)
+        answer = requests.post(server.token_url, data=form, auth=login, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (status, {"error": error})
 
 
@@ -128,9 +129,9 @@ def test_the_sandbox_takes_a_client_in_the_body_and_a_refresh_token_once() -> No
     who = {"client_id": "demo", "client_secret": "demo"}
     with SandboxServer() as server:
         form = who | {"grant_type": "password", "username": "demo", "password": "demo"}
-        first = requests.post(server.token_url, data=form, timeout=5).json()
+        first = requests.post(server.token_url, data=form, timeout=PATIENCE).json()
         again = who | {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
-        statuses = [requests.post(server.token_url, data=again, timeout=5).status_code for _ in range(2)]
+        statuses = [requests.post(server.token_url, data=again, timeout=PATIENCE).status_code for _ in range(2)]
     assert statuses == [200, 400]
 
 
@@ -327,7 +328,7 @@ def test_who_has_a_good_token_does_not_wait_for_the_one_who_renews_it(clock: Clo
     def slow(call: HttpCall) -> Answer:
         if endpoint.calls:
             asked.set()
-            assert go_on.wait(20)
+            assert go_on.wait(PATIENCE)
         return endpoint(call)
 
     kept = tokens(slow, clock)
@@ -335,7 +336,7 @@ def test_who_has_a_good_token_does_not_wait_for_the_one_who_renews_it(clock: Clo
     clock.now += 95
     with ThreadPoolExecutor(1) as pool:
         renewing = pool.submit(kept.get)
-        assert asked.wait(20)
+        assert asked.wait(PATIENCE)
         assert value(kept.get()) == "t1"
         go_on.set()
         assert value(renewing.result(20)) == "t2"

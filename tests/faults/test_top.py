@@ -22,6 +22,7 @@ from tests.faults.processes import environment
 from tests.faults.proxy import Plan, Proxy
 from tests.faults.terminal import Terminal
 from tests.faults.test_connection_cut import port_of
+from tests.patience import PATIENCE
 
 TOP = (sys.executable, "-m", "afilsql", "top", "--every", "0.2")
 TEXT = "a text the view does not show"
@@ -146,7 +147,9 @@ def test_a_database_that_goes_away_is_told_and_its_return_seen(empty_tsql: str) 
 def run_off_terminal(database: str, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
     environ = environment(database, "http://127.0.0.1:9/") | {"COLUMNS": "100"} | more
     command = [sys.executable, "-m", "afilsql", "top", *options]
-    return subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+    )
 
 
 def test_once_prints_one_frame_for_a_pipe(empty_sqlite: str) -> None:

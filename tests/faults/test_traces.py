@@ -14,6 +14,7 @@ from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.collector import Collector, Span
 from tests.faults.processes import ended, environment, workers
+from tests.patience import PATIENCE
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
@@ -125,6 +126,6 @@ def test_without_the_extra_traces_that_are_wanted_are_refused_with_the_command_t
     settings = environment(f"sqlite:///{tmp_path / 'x.db'}", "http://127.0.0.1:9/")
     settings |= {"AFILSQL_TRACES": "true"} if wanted else {}
     command = [sys.executable, "-c", blocked, "worker", "--drain"]
-    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == (3 if wanted else 0), done.stderr
     assert ("pip install 'afilsql[otel]'" in done.stderr) is wanted

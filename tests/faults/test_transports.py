@@ -32,6 +32,7 @@ from afilsql.errors import (
 from afilsql.sandbox import SandboxServer
 from afilsql.sandbox.faults import FAULT_KINDS
 from afilsql.sandbox.state import SEEDED_DESTINATION
+from tests.patience import PATIENCE
 
 TRANSPORTS: Mapping[str, Callable[[SandboxServer], Transport]] = {
     "post": lambda s: Post(s.url_of("post")),
@@ -293,7 +294,7 @@ def test_a_url_is_4000_characters_long_at_most(sandbox: SandboxServer, name: str
 
 
 def by_requests(call: HttpCall) -> Answer:
-    answer = requests.get(call.url.get_secret_value(), timeout=5)
+    answer = requests.get(call.url.get_secret_value(), timeout=PATIENCE)
     return Answer(answer.status_code, answer.headers, answer.content)
 
 
@@ -365,7 +366,7 @@ def test_a_get_asks_caches_to_stay_out_of_it(sandbox: SandboxServer) -> None:
 
 def test_basic_authentication_ignores_a_login_elsewhere(sandbox: SandboxServer) -> None:
     form = {"class": "chat", "method": "getchatchannels", "user": USER, "password": PASSWORD}
-    with_form = requests.post(sandbox.url_of("basic"), data=form, timeout=5)
+    with_form = requests.post(sandbox.url_of("basic"), data=form, timeout=PATIENCE)
     assert (with_form.status_code, with_form.headers["WWW-Authenticate"][:5]) == (401, "Basic")
-    wrong = requests.post(sandbox.url_of("basic"), data=form, auth=("x", "y"), timeout=5).json()
+    wrong = requests.post(sandbox.url_of("basic"), data=form, auth=("x", "y"), timeout=PATIENCE).json()
     assert wrong["error"] == "INCORRECT_USER_PASSWORD"

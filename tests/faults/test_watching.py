@@ -19,6 +19,7 @@ from tests.faults.processes import WORKER, ended, workers
 from tests.faults.proxy import Plan, Proxy
 from tests.faults.test_connection_cut import port_of, through
 from tests.faults.watching import Watched, wait_for
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -169,7 +170,7 @@ def test_other_paths_and_methods_are_refused(empty_sqlite: str) -> None:
         watched = Watched(process)
         assert watched.get("/")[0] == 404
         host, port = watched.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as client:
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as client:
             client.sendall(b"POST /healthz HTTP/1.0\r\n\r\n")
             assert b" 405 " in client.makefile("rb").readline()
 
@@ -209,7 +210,7 @@ def test_a_port_that_is_taken_ends_the_worker_with_a_word_on_what_to_do(empty_sq
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = {"AFILSQL_METRICS_PORT": str(taken.getsockname()[1])}
         with workers(1, empty_sqlite, "http://127.0.0.1:9/", command=WORKER, **port) as (process,):
-            assert process.wait(20) == 3
+            assert process.wait(PATIENCE) == 3
             assert "choose another AFILSQL_METRICS_PORT" in process.events("worker_failed")[0]["detail"]
 
 

@@ -17,9 +17,10 @@ def test_a_wheel_runs_the_demo_and_prints_the_whole_script_outside_the_checkout(
     venv.create(tmp_path / "env", system_site_packages=False, with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     # Dependencies come from the environment that runs the tests; only afilsql itself is installed anew.
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", str(wheel)], check=True, capture_output=True)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}  # and no PYTHONPATH that leads to the checkout
+    install = [python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True, env=environment)
     dependencies = next(p for p in sys.path if p.endswith("site-packages"))
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     site = next((tmp_path / "env" / "lib").glob("python*")) / "site-packages"
     (site / "zz_dependencies.pth").write_text(dependencies + "\n")
 
@@ -30,7 +31,11 @@ def test_a_wheel_runs_the_demo_and_prints_the_whole_script_outside_the_checkout(
         return done.stdout
 
     where = subprocess.run(
-        [python, "-c", "import afilsql; print(afilsql.__file__)"], cwd=tmp_path, capture_output=True, text=True
+        [python, "-c", "import afilsql; print(afilsql.__file__)"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert str(site) in where.stdout
     assert "as expected" in afilsql("demo", "--folder", str(tmp_path / "demo"))

@@ -18,6 +18,7 @@ from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Request
 from afilsql.sandbox import SandboxServer
 from tests.faults.processes import WorkerProcess, ended, workers
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are delivered the POSIX way")
 
@@ -42,7 +43,7 @@ def request(number: int) -> Request:
     return Request("sendmessage", {**chat, "message": f"{destination}/{number}"})
 
 
-def wait_for(condition: Callable[[], object], process: WorkerProcess, seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], object], process: WorkerProcess, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the worker ended early"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import trustme
 
+from tests.patience import PATIENCE
+
 OK = b'{"status":"SUCCESS","result":{}}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(OK), OK)
 
@@ -67,7 +69,7 @@ def listening(serve: Callable[[socket.socket], object]) -> Iterator[int]:
     finally:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(PATIENCE)
 
 
 def read_request(connection: socket.socket) -> bytes:

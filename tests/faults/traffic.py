@@ -18,6 +18,7 @@ from afilsql.outbox import open_outbox, schema
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.engine import create_engine
 from afilsql.outbox.records import Request
+from tests.patience import PATIENCE
 
 _KEPT = (schema.error_code, schema.setting, schema.sql_object)
 
@@ -74,7 +75,7 @@ class Producer:
         """End with the batch at hand; raise what ended it before, if something did."""
         self._over.set()
         if self._thread.is_alive():
-            self._thread.join(60)
+            self._thread.join(PATIENCE)
         if self._failed is not None:
             raise self._failed
 
@@ -156,7 +157,7 @@ def audit(outbox: Outbox, accepted: Mapping[int, str], received: Iterable[Mappin
     )
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0, every: float = 0.02) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE, every: float = 0.02) -> None:
     """Wait for a condition; fail by saying what did not happen."""
     end = time.monotonic() + seconds
     while not condition():

@@ -10,6 +10,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults.processes import WorkerProcess
+from tests.patience import PATIENCE
 
 
 class Watched:
@@ -23,7 +24,7 @@ class Watched:
     def get(self, path: str) -> tuple[int, str]:
         """Return (HTTP status, body)."""
         try:
-            with urlopen(self.url + path, timeout=10) as answer:
+            with urlopen(self.url + path, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             with error:
@@ -56,11 +57,11 @@ class Watched:
         """One sample, 0 when it is not there."""
         return self.values().get(sample, 0.0)
 
-    def wait(self, sample: str, expected: float, seconds: float = 60.0) -> None:
+    def wait(self, sample: str, expected: float, seconds: float = PATIENCE) -> None:
         wait_for(lambda: self.value(sample) == expected, f"{sample} did not become {expected}", seconds)
 
 
-def wait_for(condition: Callable[[], object], otherwise: str, seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], otherwise: str, seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, otherwise

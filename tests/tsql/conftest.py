@@ -14,14 +14,7 @@ import sqlalchemy as sa
 from afilsql import deploy
 from afilsql.outbox.engine import create_engine
 from afilsql.sqlfiles import sql_objects
-
-try:
-    from pyodbc import Error as DriverError
-except ImportError:  # no unixODBC here: the tests skip, but must still be collected and counted
-
-    class DriverError(Exception):  # type: ignore[no-redef]
-        """Stands in for pyodbc.Error."""
-
+from tests.emptying import DriverError
 
 TABLES = (
     *("response", "attempt", "outbox", "chat_channel", "chat", "chat_message", "subscription", "account", "worker"),
@@ -30,13 +23,9 @@ TABLES = (
 
 
 @pytest.fixture(scope="session")
-def session(tsql_url: str) -> Iterator[Any]:
-    """One pyodbc connection in autocommit for all tests: a procedure's first run in a session is the slow one."""
-    engine = create_engine(tsql_url, autocommit=True)
-    raw = engine.raw_connection()
-    yield raw.driver_connection
-    raw.close()
-    engine.dispose()
+def session(tsql_connection: Any) -> Any:
+    """The pyodbc connection in autocommit that all tests use."""
+    return tsql_connection
 
 
 @pytest.fixture(scope="session")

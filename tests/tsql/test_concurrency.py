@@ -25,6 +25,7 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.engine import create_engine
 from afilsql.outbox.records import Claim, Result
 from tests import engines
+from tests.patience import PATIENCE
 from tests.tsql.conftest import TABLES, DriverError
 
 pytestmark = pytest.mark.tsql
@@ -108,7 +109,7 @@ def connect(url: str) -> Iterator[Callable[[], Session]]:
         raw = engine.raw_connection()
         opened.append(raw)
         found = Session(raw.driver_connection)
-        found.run("SET LOCK_TIMEOUT 3000")  # who waits for longer gets an error (1222)
+        found.run(f"SET LOCK_TIMEOUT {PATIENCE * 1000:.0f}")  # who waits for longer gets an error (1222)
         return found
 
     first = session()
@@ -198,7 +199,7 @@ def test_two_sessions_with_one_key_write_one_request(connect: Callable[[], Sessi
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert len(found) == 4 * 50
     assert len(set(found)) == 50
 
@@ -412,12 +413,12 @@ def test_a_storm_of_every_procedure_deadlocks_nothing_and_loses_nothing(
         thread.start()
     began = time.monotonic()
     while (passed := time.monotonic() - began) < STORM_SECONDS or (
-        passed < 6 * STORM_SECONDS and not all(storm.done[what] for what in kinds)
+        passed < PATIENCE and not all(storm.done[what] for what in kinds)
     ):
         time.sleep(0.1)
     storm.over.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
 
     assert storm.errors == []
     assert storm.twice == []
@@ -436,7 +437,7 @@ def test_a_storm_of_every_procedure_deadlocks_nothing_and_loses_nothing(
     # and nobody is left behind: what still waits is delivered
     session.run("EXEC afil.resume")
     session.run("EXEC afil.release_account @account = N'second'")
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + PATIENCE
     taken: list[Any] = []
     while time.monotonic() < give_up:
         taken = session.run(EXCHANGE, 500, results(taken))

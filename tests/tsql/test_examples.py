@@ -32,8 +32,8 @@ SET IDENTITY_INSERT afil.outbox OFF;
 
 
 @pytest.fixture(scope="module")
-def url(tsql_server: str) -> Iterator[str]:
-    """A database of its own, as examples leave settings and triggers behind, with the table that they speak of."""
+def connection(tsql_server: str) -> Iterator[sa.Connection]:
+    """To a database of its own, as examples leave settings and triggers behind, with the table that they speak of."""
     with engines.database(tsql_server) as made:
         deploy.migrate(made)
         engine = create_engine(made, autocommit=True)
@@ -42,19 +42,15 @@ def url(tsql_server: str) -> Iterator[str]:
                 "CREATE TABLE dbo.orders (order_id int NOT NULL PRIMARY KEY, phone nvarchar(40), state varchar(20), "
                 "total decimal(10, 2), ordered_at datetime2(3))"
             )
+            yield connection
         engine.dispose()
-        yield made
 
 
 @pytest.mark.parametrize("obj", sql_objects(), ids=lambda o: o.name)
-def test_the_example_in_the_header_runs(url: str, obj: SqlObject) -> None:
+def test_the_example_in_the_header_runs(connection: sa.Connection, obj: SqlObject) -> None:
     assert f"afil.{obj.name}" in obj.example
-    engine = create_engine(url, autocommit=True)  # a connection of its own, as a DBA's
-    try:
-        with engine.connect() as connection:
-            run_example(connection, obj)
-    finally:
-        engine.dispose()
+    run_example(connection, obj)
+    assert connection.exec_driver_sql("SELECT @@TRANCOUNT").scalar() == 0, "it leaves a transaction open"
 
 
 def run_example(connection: sa.Connection, obj: SqlObject) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from afilsql.errors import InvalidParameter
+from afilsql.outbox import open_outbox
 from tests.tsql.conftest import DriverError
 from tests.tsql.rows import add, events, hand_in, one, sent_order, take
 
@@ -46,3 +48,14 @@ def test_a_release_inside_a_transaction_goes_with_its_rollback(query: Any) -> No
 def test_nonsense_is_refused_with_what_is_allowed(query: Any, bad: str | None) -> None:
     with pytest.raises(DriverError, match=r"1 to 128 characters long: afil.held_accounts lists those held.*51001"):
         query("EXEC afil.release_account @account = ?", bad)
+
+
+def test_who_is_refused_goes_on_over_the_same_connection(query: Any, tsql_url: str) -> None:
+    ours = "SELECT session_id FROM sys.dm_exec_sessions WHERE database_id = DB_ID()"
+    with open_outbox(tsql_url) as outbox:
+        for _ in range(2):
+            with pytest.raises(InvalidParameter, match="@account must be the name of an account"):
+                outbox.release_account("")
+            sessions = {r.session_id for r in query(ours)}
+        assert not outbox.release_account("never seen")
+        assert {r.session_id for r in query(ours)} <= sessions

@@ -45,7 +45,7 @@ def test_ten_thousand_requests_arrive_once_each_in_order_with_every_outcome_in_t
         ids = [i for start in range(0, COUNT, 1000) for i in outbox.enqueue_many(requests[start : start + 1000])]
         with workers(2, new_tsql_url, api.url, AFILSQL_CONCURRENCY="32") as processes:
             for process in processes:
-                ended(process, seconds=600)
+                ended(process, seconds=1800)
         received = list(api.received)
         counts = outbox.status().counts
 

@@ -20,6 +20,7 @@ from afilsql.outbox import open_outbox, schema
 from afilsql.outbox.base import conversation_key
 from afilsql.outbox.engine import create_engine
 from afilsql.outbox.records import Claim, Result
+from tests.patience import PATIENCE
 
 LIVE, EXPIRED = UUID(int=1), UUID(int=2)
 LONG = "línea ñ 🙂 " * 1000  # beyond 8,000 bytes, where SQL Server and Babelfish both change their way of storing it
@@ -225,7 +226,7 @@ def test_nothing_is_lost_on_the_way_up_down_and_up_again_and_workers_run_on(url:
 
     worker = Worker(url)
     worker.start()
-    assert worker.answered.wait(30)
+    assert worker.answered.wait(PATIENCE)
     deploy.migrate(url)
     assert deploy.drift(url) == []
     expected = {
@@ -245,7 +246,7 @@ def test_nothing_is_lost_on_the_way_up_down_and_up_again_and_workers_run_on(url:
         assert outbox.release_account("closed")
         wait_for(worker, expected | {"live": ["live 2", "live 3"], "held": ["held 1"]})
         worker.over.set()
-        worker.join(30)
+        worker.join(PATIENCE)
         assert worker.failed is None
         if not url.startswith("sqlite"):  # SQLite has no procedures that could be missing
             assert worker.refused
@@ -262,7 +263,7 @@ def test_nothing_is_lost_on_the_way_up_down_and_up_again_and_workers_run_on(url:
 
 
 def wait_for(worker: Worker, expected: dict[str, list[str]]) -> None:
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + PATIENCE
     while worker.texts() != expected and time.monotonic() < give_up and worker.is_alive():
         time.sleep(0.05)
     assert worker.failed is None, worker.failed

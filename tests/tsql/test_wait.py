@@ -33,7 +33,7 @@ def waits(tsql_url: str) -> Iterator[bool]:
         yield waits
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outbox(tsql_url: str) -> Iterator[Outbox]:
     with open_outbox(tsql_url) as opened:
         yield opened

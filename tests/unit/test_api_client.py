@@ -173,7 +173,7 @@ def test_a_name_server_that_does_not_answer_takes_no_more_than_the_connect_time_
     answered = threading.Event()
 
     def dead(*_: object) -> Addresses:
-        answered.wait(5)
+        answered.wait(30)
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     session = new_session(1, resolve=Resolver(dead))
@@ -184,7 +184,7 @@ def test_a_name_server_that_does_not_answer_takes_no_more_than_the_connect_time_
     answered.set()
     assert caught.value.code == "CONNECT_TIMEOUT"
     assert "name" in str(caught.value)
-    assert took < 1
+    assert took < 20
 
 
 def listening() -> tuple[socket.socket, Addresses]:
@@ -203,8 +203,8 @@ def test_the_time_to_connect_is_shared_by_all_addresses_of_a_name() -> None:
         began = time.monotonic()
         session = new_session(1, resolve=Resolver(lambda *_: [address] * 4))
         with pytest.raises(NotSent) as caught:
-            client("http://localhost:9/", session=session, connect_timeout=0.4).call("sendmessage", MESSAGE)
-        assert time.monotonic() - began < 1.2
+            client("http://localhost:9/", session=session, connect_timeout=2).call("sendmessage", MESSAGE)
+        assert time.monotonic() - began < 7, "not the two seconds for each of the four"
         assert caught.value.code == "CONNECT_TIMEOUT"
 
         with server(lambda conn: conn.sendall(http(200, OK))) as (url, requests):
@@ -212,7 +212,7 @@ def test_the_time_to_connect_is_shared_by_all_addresses_of_a_name() -> None:
             alive = (*address[:4], ("127.0.0.1", port))
             session = new_session(1, resolve=Resolver(lambda *_: [address, alive]))
             # create_connection takes the port from each address, as getaddrinfo gives it
-            client(url, session=session, connect_timeout=0.4).call("sendmessage", MESSAGE)
+            client(url, session=session, connect_timeout=2).call("sendmessage", MESSAGE)
             assert len(requests) == 1, "a dead address leaves time for the next"
 
 
@@ -271,7 +271,7 @@ def test_a_redirect_is_not_followed_and_names_the_setting(status: int, kind: typ
 
 def drip(conn: socket.socket, first: bytes) -> None:
     conn.sendall(first)
-    for _ in range(40):
+    for _ in range(400):
         conn.sendall(b" ")
         time.sleep(0.05)
 
@@ -291,7 +291,7 @@ def test_an_answer_that_takes_too_long_leaves_delivery_unknown(act: Callable[[so
     caught = failure(act, read_timeout=0.3)
     assert isinstance(caught, DeliveryUnknown)
     assert caught.code == "TIMEOUT"
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15
 
 
 def reset(conn: socket.socket, first: bytes = b"") -> None:
@@ -531,10 +531,10 @@ def test_an_interim_answer_is_not_taken_for_the_answer_to_this_request_nor_the_n
 def test_a_head_without_end_leaves_delivery_unknown_long_before_the_time_out(head: bytes) -> None:
     began = time.monotonic()
     first = b"" if head.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n"
-    caught = failure(lambda conn: (conn.sendall(first + head), time.sleep(1)))
+    caught = failure(lambda conn: (conn.sendall(first + head), time.sleep(1)), read_timeout=60)
     assert isinstance(caught, DeliveryUnknown)
     assert caught.code == "CONNECTION_BROKEN"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 50
 
 
 def test_an_uncompressed_answer_is_asked_for_but_a_compressed_one_is_read() -> None:

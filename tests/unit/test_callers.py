@@ -18,6 +18,7 @@ from afilsql.errors import DatabaseError, DatabaseUnavailable, InvalidParameter
 from afilsql.outbox.callers import connection_of
 from afilsql.outbox.records import Account, Request
 from afilsql.outbox.sqlite import SqliteOutbox
+from tests.patience import PATIENCE
 
 CHAT = {"platform": "whatsapp", "platformid": "100", "destination": "1"}
 
@@ -128,7 +129,7 @@ def test_of_two_transactions_with_one_key_the_second_is_given_the_row_of_the_fir
         first = outbox.enqueue(request("a", dedup_key="k"), connection=connection)
         thread = threading.Thread(target=second)
         thread.start()
-    thread.join(30)
+    thread.join(PATIENCE)
     database.dispose()
     assert (ids, messages(outbox)) == ([first], ["a"])
 

@@ -16,6 +16,7 @@ import pytest
 from afilsql.config import load_settings
 from afilsql.credentials import FILES_EVERY, KEYRING_EVERY, Logins, find
 from afilsql.errors import ConfigError
+from tests.patience import PATIENCE
 
 SECRET = "s3cret-Word"
 USER = {"AFILSQL_USER": "ana"}
@@ -285,14 +286,14 @@ def test_many_threads_see_one_change_and_none_goes_on_with_the_old_password(tmp_
     together = threading.Barrier(16)
 
     def call() -> None:
-        together.wait(5)
+        together.wait(PATIENCE)
         seen.append(watched())
 
     threads = [threading.Thread(target=call) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(5)
+        thread.join(PATIENCE)
     assert seen == ["second"] * 16
     assert watched.changes == ["default"]
 

@@ -13,6 +13,7 @@ from afilsql.delivery.handover import Totals
 from afilsql.delivery.pulse import Pulse
 from afilsql.errors import ConfigError, SchemaOutOfDate
 from afilsql.service.databases import JointPulse, Workers, urls_of
+from tests.patience import PATIENCE
 
 SERVER = "mssql+pyodbc://me:w0rd@db.example.com:1433/sales?Encrypt=yes"
 
@@ -90,7 +91,7 @@ class FakeWorker:
     def run(self, *, until: str) -> Totals:
         if self._error is not None:
             raise self._error
-        assert self._stopped.wait(30), until
+        assert self._stopped.wait(PATIENCE), until
         return Totals(sent=1)
 
 
@@ -117,10 +118,10 @@ def test_one_database_that_cannot_be_served_ends_none_of_the_others(failing: int
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert failed.wait(30)
+    assert failed.wait(PATIENCE)
     assert thread.is_alive()
     workers.stop()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert raised == [error]
     assert sorted(n for n, how in told.items() if isinstance(how, Totals)) == [n for n in "abc" if told[n] is not error]
 

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from afilsql.errors import ConfigError, DatabaseError
 from afilsql.outbox.encryption import weaknesses
 from afilsql.outbox.engine import create_engine, find_driver, translated
+from tests.patience import PATIENCE
 
 pyodbc = pytest.importorskip("pyodbc", reason="no unixODBC here", exc_type=ImportError)
 
@@ -40,7 +41,7 @@ def wish(text: str) -> int:
         engine = create_engine(text.replace("{port}", str(listener.getsockname()[1])))
         with pytest.raises(DatabaseError), translated(), engine.connect():
             pass
-        thread.join(10)
+        thread.join(PATIENCE)
         engine.dispose()
     return encryption_of(first[0])
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="seen through /proc and prctl")
 
 SCRIPT = """
@@ -41,5 +43,5 @@ def test_a_worker_process_forbids_core_dumps(tmp_path: Path) -> None:
         assert core == ["0", "0"]
     finally:
         worker.terminate()
-        worker.communicate(timeout=20)
+        worker.communicate(timeout=PATIENCE)
         assert worker.returncode == 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import afilsql
+from tests.patience import PATIENCE
 
 PUBLIC = {
     *("Account", "AfilnetClient", "Attempt", "Channel", "Chat", "Entry", "Item", "ItemDetail", "Message", "Outbox"),
@@ -48,5 +49,5 @@ def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
 def test_importing_it_loads_nothing_that_takes_long() -> None:
     heavy = ("sqlalchemy", "pydantic", "requests", "asyncio", "rich", "typer", "structlog", "starlette")
     code = f"import sys, afilsql; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]"

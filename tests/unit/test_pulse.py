@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from afilsql.delivery.pulse import Pulse
 from afilsql.errors import DatabaseUnavailable
 from afilsql.outbox.records import Result
+from tests.patience import PATIENCE
 from tests.unit.fake_outbox import FakeOutbox
 from tests.unit.test_worker import Watched, wait_for
 
@@ -64,12 +65,12 @@ def test_a_loop_that_hangs_in_the_database_stops_beating() -> None:
 
     def hang(results: Sequence[Result]) -> None:
         inside.set()
-        go.wait(5)
+        go.wait(PATIENCE)
 
     outbox.fail = hang
     with Watched(outbox, pulse=pulse).running():
         try:
-            assert inside.wait(3)
+            assert inside.wait(PATIENCE)
             stood = pulse.beats
             assert not go.wait(0.3)
             assert pulse.beats == stood

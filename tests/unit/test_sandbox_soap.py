@@ -14,6 +14,7 @@ from afilsql.api.client import AfilnetClient
 from afilsql.api.methods import METHODS
 from afilsql.api.transports import Soap
 from afilsql.sandbox import SandboxServer, soap
+from tests.patience import PATIENCE
 from tests.unit.test_sandbox import CALL
 
 WSDL = "{http://schemas.xmlsoap.org/wsdl/}"
@@ -27,7 +28,7 @@ def url() -> Iterator[str]:
 
 def post(url: str, content: str) -> tuple[int, str]:
     body = f'<e:Envelope xmlns:e="{soap.ENVELOPE}"><e:Body>{content}</e:Body></e:Envelope>'
-    answer = requests.post(url, data=body.encode(), headers={"Content-Type": "text/xml"}, timeout=5)
+    answer = requests.post(url, data=body.encode(), headers={"Content-Type": "text/xml"}, timeout=PATIENCE)
     return answer.status_code, answer.text
 
 
@@ -37,10 +38,10 @@ def call(operation: str, **parts: str) -> str:
 
 
 def test_the_wsdl_has_every_method_and_its_own_address(url: str) -> None:
-    root = etree.fromstring(requests.get(f"{url}?wsdl", timeout=5).content)
+    root = etree.fromstring(requests.get(f"{url}?wsdl", timeout=PATIENCE).content)
     assert [o.get("name") for o in root.iterfind(f"{WSDL}portType/{WSDL}operation")] == list(METHODS)
     assert url.encode() in etree.tostring(root)
-    assert requests.get(url, timeout=5).status_code == 405
+    assert requests.get(url, timeout=PATIENCE).status_code == 405
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from afilsql.outbox.browse import Depth, Filter, Found, Minute, Overview
 from afilsql.outbox.records import Item
 from afilsql.top.state import MINUTES, Looker, Seen
 from afilsql.top.view import BARS, Frame, sparkline
+from tests.patience import PATIENCE
 
 NOW = datetime(2026, 11, 24, 11, 50, 30, tzinfo=UTC)
 EVIL = "evil\x1b[31m\nname"
@@ -193,4 +194,4 @@ def test_an_action_that_fails_is_told_and_the_view_goes_on() -> None:
         end.wait(0.01)
     assert looker.seen.said == "gone"
     looker.close()
-    assert browser.closed.wait(3)
+    assert browser.closed.wait(PATIENCE)

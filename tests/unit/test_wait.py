@@ -20,6 +20,7 @@ from afilsql.outbox.records import Item, ItemDetail, Request, Result
 from afilsql.outbox.sqlite import SqliteOutbox
 from afilsql.outbox.wait import PAUSE_LAST, wait_for
 from afilsql.outbox.wait_async import wait_for_async
+from tests.patience import PATIENCE
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WAITING = ItemDetail(
@@ -38,7 +39,7 @@ class Finishes:
         self.looks += 1
         if self._looked and self._go:
             self._looked.set()
-            assert self._go.wait(10), "the event loop was blocked"
+            assert self._go.wait(PATIENCE), "the event loop was blocked"
         return SENT if self.looks >= self._at else WAITING
 
 

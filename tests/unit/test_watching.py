@@ -20,6 +20,7 @@ from afilsql.logs import logging_to
 from afilsql.watching.health import Health
 from afilsql.watching.server import MOST, WatchServer
 from afilsql.watching.setup import Watching, wants_traces
+from tests.patience import PATIENCE
 from tests.unit.test_pulse import Clock
 from tests.unit.test_worker import wait_for
 
@@ -28,7 +29,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
 def get(url: str, **headers: str) -> tuple[int, bytes]:
     try:
-        with urlopen(Request(url, headers=headers), timeout=10) as answer:
+        with urlopen(Request(url, headers=headers), timeout=PATIENCE) as answer:
             return answer.status, answer.read()
     except HTTPError as error:
         with error:

@@ -17,6 +17,7 @@ import requests
 
 from afilsql.config import load_settings
 from afilsql.errors import ConfigError
+from tests.patience import PATIENCE
 from tests.web.site import HASH
 
 PASSWORD = "correct horse battery"
@@ -33,7 +34,7 @@ def afilsql(
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "afilsql", *arguments]
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
-        command, env=environment(folder, web), capture_output=True, text=True, timeout=60, **options
+        command, env=environment(folder, web), capture_output=True, text=True, timeout=PATIENCE, **options
     )
 
 
@@ -47,9 +48,9 @@ def test_the_page_is_served_until_it_is_told_to_stop(tmp_path: Path) -> None:
         line = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+/", line)
         assert found, line
-        assert requests.get(found[0] + "sign-in", timeout=10).status_code == 200
+        assert requests.get(found[0] + "sign-in", timeout=PATIENCE).status_code == 200
         process.send_signal(signal.SIGTERM)
-        out, log = process.communicate(timeout=20)
+        out, log = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "web_started" in log and "web_ended" in log
     assert "argon2" not in out + log
 
@@ -85,7 +86,7 @@ def test_on_a_terminal_the_password_is_asked_for_twice_and_not_shown(tmp_path: P
     child, terminal = pty.fork()
     if child == 0:
         os.execve(sys.executable, [sys.executable, "-m", "afilsql", "web", "hash-password"], environment(tmp_path))
-    shown, give_up = b"", time.monotonic() + 60
+    shown, give_up = b"", time.monotonic() + PATIENCE
     answers = [("Password: ", PASSWORD), ("Again: ", again)]
     while time.monotonic() < give_up:
         try:
@@ -112,7 +113,7 @@ def test_what_the_page_needs_is_named_where_it_is_missing(tmp_path: Path) -> Non
         "main(['web'])\n"
     )
     done = subprocess.run(
-        [sys.executable, str(blocked)], env=environment(tmp_path), capture_output=True, text=True, timeout=60
+        [sys.executable, str(blocked)], env=environment(tmp_path), capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 3 and "pip install 'afilsql[web]'" in done.stderr
 

@@ -26,6 +26,7 @@ from afilsql.service import win32
 from afilsql.service.win32 import Win32
 from afilsql.service.windows import WARNINGS_A_MINUTE, EventLog, WindowsService, host
 from afilsql.service.winmanager import WindowsManager
+from tests.patience import PATIENCE
 from tests.unit.pywin32 import Refused, pywin32
 from tests.unit.test_worker import wait_for
 
@@ -77,7 +78,7 @@ class Loop:
         watcher.notice(events.Ready())
         watcher.beat()
         self.begun.set()
-        assert self.stopped.wait(10)
+        assert self.stopped.wait(PATIENCE)
         watcher.beat()
 
     def _reload(self) -> None:
@@ -90,9 +91,9 @@ def test_the_service_runs_until_windows_stops_it_or_shuts_down(win: Win32, contr
     service = WindowsService(win, "afilsql", loop)
     thread = threading.Thread(target=service.run)
     thread.start()
-    assert loop.begun.wait(10)
+    assert loop.begun.wait(PATIENCE)
     service.handle(getattr(api, f"SERVICE_CONTROL_{control}"))
-    thread.join(10)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     assert states(win) == [api.SERVICE_START_PENDING, api.SERVICE_RUNNING, api.SERVICE_STOP_PENDING]
     assert [text.split(": ")[1][:16] for text in logged(win, "Info")] == [
@@ -108,11 +109,11 @@ def test_a_service_that_starts_or_stops_shows_that_it_moves_and_accepts_controls
     service = WindowsService(win, "afilsql", loop)
     thread = threading.Thread(target=service.run)
     thread.start()
-    assert loop.begun.wait(10)
+    assert loop.begun.wait(PATIENCE)
     service.handle(api.SERVICE_CONTROL_INTERROGATE)
     service.handle(api.SERVICE_CONTROL_STOP)
     service.beat()
-    thread.join(10)
+    thread.join(PATIENCE)
     told = [status for _, status in api.called("SetServiceStatus")]
     for kind, state, controls, _, _, step, hint in told:
         assert kind == api.SERVICE_WIN32_OWN_PROCESS
@@ -139,10 +140,10 @@ def test_a_change_of_parameters_has_the_settings_read_anew(win: Win32) -> None:
     service.handle(api.SERVICE_CONTROL_PARAMCHANGE)
     thread = threading.Thread(target=service.run)
     thread.start()
-    assert loop.begun.wait(10)
+    assert loop.begun.wait(PATIENCE)
     service.handle(api.SERVICE_CONTROL_PARAMCHANGE)
     service.handle(api.SERVICE_CONTROL_STOP)
-    thread.join(10)
+    thread.join(PATIENCE)
     assert loop.reloads == 1
 
 
@@ -346,9 +347,9 @@ def test_the_service_delivers_as_afilsql_worker_does_and_stops_gently(win: Win32
             target=lambda: results.append(CliRunner().invoke(commands(win), run, obj=State(settings)))
         )
         thread.start()
-        wait_for(lambda: outbox.status().counts["sent"] == 1, 20)
+        wait_for(lambda: outbox.status().counts["sent"] == 1)
         handlers[0](api.SERVICE_CONTROL_STOP)
-        thread.join(20)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     assert results[0].exit_code == 0, results[0].exception
     assert states(win) == [api.SERVICE_START_PENDING, api.SERVICE_RUNNING, api.SERVICE_STOP_PENDING]

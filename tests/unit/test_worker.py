@@ -29,6 +29,7 @@ from afilsql.errors import (
     SchemaOutOfDate,
 )
 from afilsql.outbox.records import Account, Result
+from tests.patience import PATIENCE
 from tests.unit.fake_outbox import FakeOutbox
 
 OK = Reply("sendmessage", 200, (), '{"status":"SUCCESS"}')
@@ -89,11 +90,11 @@ class Watched:
             yield future
         finally:
             self.worker.stop()
-            thread.join(5)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 3.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "what was waited for did not happen"
@@ -109,7 +110,7 @@ def raising(error: Exception) -> Callable[[int], Reply]:
 
 def after(go: threading.Event) -> Callable[[int], Reply]:
     def behave(number: int) -> Reply:
-        go.wait(3)
+        go.wait(PATIENCE)
         return OK
 
     return behave
@@ -241,7 +242,7 @@ def test_a_list_whose_lease_was_lost_is_dropped_with_its_result() -> None:
 
 def test_a_list_that_is_slow_to_keep_holds_up_no_send() -> None:
     outbox, go = FakeOutbox(1, method="getchats"), threading.Event()
-    outbox.refuse = lambda claim: not go.wait(3)
+    outbox.refuse = lambda claim: not go.wait(PATIENCE)
     watched = Watched(outbox, Client(lambda n: LISTED if n == 1 else OK), concurrency=2)
     with watched.running() as future:
         wait_for(lambda: outbox.leased)
@@ -652,7 +653,7 @@ def test_new_limits_and_a_new_grace_time_count() -> None:
         outbox.add()
         wait_for(lambda: client.running == 1)
         watched.worker.stop()
-        ended.result(timeout=3)
+        ended.result(timeout=PATIENCE)
         hanging.set()
 
 

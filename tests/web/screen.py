@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.patience import PATIENCE
 from tests.web.site import PASSWORD
 
 #: Finds what is wrong for those who hear, use keys, or see little contrast; returns a list of texts.
@@ -42,7 +43,7 @@ class Screen:
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self._context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
         self.tab: Page = self._context.new_page()
-        self.tab.set_default_timeout(10_000)
+        self.tab.set_default_timeout(PATIENCE * 1000)
         self.url, self.wrong = url, list[str]()
         self.tab.on("console", lambda m: self.wrong.append(m.text) if m.type in ("error", "warning") else None)
         self.tab.on("pageerror", lambda e: self.wrong.append(str(e)))

@@ -20,6 +20,7 @@ from afilsql.outbox.browse_sqlite import SqliteBrowser
 from afilsql.outbox.records import Request, Result
 from afilsql.web.server import WebServer
 from afilsql.websettings import WebSettings
+from tests.patience import PATIENCE
 
 PASSWORD = "correct horse battery"
 #: Its hash, with parameters that take no time.
@@ -119,7 +120,7 @@ class Client:
         self.http.headers.update(headers)
 
     def get(self, path: str = "/", **options: Any) -> requests.Response:
-        return self.http.get(self.page.url + path, **({"allow_redirects": False, "timeout": 10} | options))
+        return self.http.get(self.page.url + path, **({"allow_redirects": False, "timeout": PATIENCE} | options))
 
     def token(self, path: str = "/sign-in") -> str:
         """The token in the forms of a page."""
@@ -134,7 +135,7 @@ class Client:
             self.page.url + path,
             data=data,
             headers={k: v for k, v in headers.items() if v is not None},
-            **({"allow_redirects": False, "timeout": 10} | options),
+            **({"allow_redirects": False, "timeout": PATIENCE} | options),
         )
 
     def sign_in(self, name: str = "ann", password: str = PASSWORD, **form: str) -> requests.Response:

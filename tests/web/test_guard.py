@@ -15,6 +15,7 @@ from afilsql.web.actions import ACTIONS
 from afilsql.web.app import ROUTES
 from afilsql.websettings import WebSettings
 from tests.faults.tls import Authority
+from tests.patience import PATIENCE
 from tests.web.site import PASSWORD, USERS, Client, Page, served, text_of
 
 PUBLIC = {("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out"), ("GET", "/static/{name}")}
@@ -247,7 +248,7 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 def test_other_methods_do_nothing(page: Page, ann: Client) -> None:
     for method in "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "POST":
-        assert ann.http.request(method, page.url + "/items", timeout=10).status_code in (403, 405), method
+        assert ann.http.request(method, page.url + "/items", timeout=PATIENCE).status_code in (403, 405), method
 
 
 def test_only_the_files_of_the_page_are_given_out(client: Client) -> None:
@@ -268,7 +269,7 @@ HOSTILE = {
 
 def test_requests_that_no_browser_sends_are_refused_and_the_page_lives_on(page: Page) -> None:
     for kind, raw in HOSTILE.items():
-        with socket.create_connection(("127.0.0.1", int(page.url.rpartition(":")[2])), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", int(page.url.rpartition(":")[2])), timeout=PATIENCE) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
             answer = b""
@@ -276,7 +277,7 @@ def test_requests_that_no_browser_sends_are_refused_and_the_page_lives_on(page: 
                 while part := connection.recv(65536):
                     answer += part
         assert not answer or int(answer.split(b" ", 2)[1]) in (400, 403, 431), kind
-        assert requests.get(page.url + "/sign-in", timeout=10).status_code == 200, kind
+        assert requests.get(page.url + "/sign-in", timeout=PATIENCE).status_code == 200, kind
 
 
 def test_no_secret_shows_in_the_settings(tmp_path: Path) -> None:
