@@ -16,7 +16,7 @@ from afilsql.outbox.records import OnUnknown
 LATEST = 4
 #: Seconds in which others may join a call that has ended, before their results are handed in: where senders wait for
 #: the exchange, and where they do not.
-LINGER, LINGER_AHEAD = 0.015, 0.03
+LINGER, LINGER_AHEAD = 0.015, 0.04
 
 
 class Ahead:
@@ -40,8 +40,9 @@ class Ahead:
     def patience(self, concurrency: int, in_flight: int) -> tuple[int, float]:
         """Return (how many results are enough for an exchange, seconds to wait for them after the first).
 
-        Senders without a row wait for the exchange, so it comes soon. While there are rows ahead, a full batch costs
-        nobody anything; to let half of the time pass between exchanges leaves the database to other workers.
+        Senders without a row wait for the exchange, so it comes soon. While there are rows ahead, a fuller batch costs
+        nobody anything, as long as some rows are left for the time of the exchange; to let half of the time pass
+        between exchanges leaves the database to other workers.
 
         Args:
             concurrency: Calls at a time.
@@ -49,4 +50,4 @@ class Ahead:
         """
         if in_flight < concurrency:
             return max(1, concurrency // 4), LINGER
-        return concurrency, max(LINGER_AHEAD, self._seconds)
+        return max(1, concurrency * 3 // 4), max(LINGER_AHEAD, self._seconds)

@@ -127,7 +127,9 @@ BEGIN
     IF @fault IS NULL AND @kind = N'number'
     BEGIN
         SET @decimals = CASE WHEN CHARINDEX(N'.', @format) > 0 THEN LEN(@format) - CHARINDEX(N'.', @format) ELSE 0 END;
-        IF @format IS NULL
+        IF @format IS NULL AND @type IN (N'tinyint', N'smallint', N'int', N'bigint')
+            SET @expression = N'CONVERT(NVARCHAR(60), ' + @column + N')';
+        ELSE IF @format IS NULL
             SET @expression = N'LTRIM(RTRIM(CONVERT(NVARCHAR(60), ' + @column + N')))';
         ELSE IF @format = N'#,##0'
             SET @expression = N'REPLACE(LTRIM(RTRIM(CONVERT(NVARCHAR(60), TRY_CONVERT(MONEY, TRY_CONVERT(DECIMAL(38, 0), ' +

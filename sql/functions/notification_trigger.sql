@@ -55,6 +55,13 @@ BEGIN
         @order NVARCHAR(MAX);
     DECLARE @first_key NVARCHAR(300), @unknown NVARCHAR(300), @dedup_key NVARCHAR(MAX), @quoted_name NVARCHAR(300);
     DECLARE @head NVARCHAR(MAX), @tail NVARCHAR(MAX), @nothing NVARCHAR(10) = N'@mark';
+    /*
+    Only what is too long is cut: LEFT costs as much as all else of a row, on Babelfish. LEN does not count spaces at
+    the end, but with something behind them.
+    */
+    DECLARE
+        @channel NVARCHAR(100) = N'CASE WHEN r.fault IS NULL THEN r.platformid ELSE LEFT(r.platformid, 100) END',
+        @recipient NVARCHAR(100) = N'CASE WHEN r.fault IS NULL THEN r.destination ELSE LEFT(r.destination, 200) END';
 
     SELECT
         @platformid = afil.template_text(@object_id, N'@platformid', @platformid),
@@ -159,7 +166,7 @@ BEGIN
         @platform = N'N''' + REPLACE(@platform COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
         @quoted_name = N'N''' + REPLACE(@name COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''';
 
-    /* The INSERT, before and after the table that the rows are read from. */
+    /* The INSERT, before and after the table that the rows are read from. TOP, all there are, has what is in it reckoned once. */
     SET @head = CONCAT(
             N'
         INSERT INTO afil.outbox (
@@ -171,7 +178,11 @@ BEGIN
             @account,
             CASE WHEN @type IS NULL THEN N', ''sendmessage'', ' ELSE N', ''sendfile'', ' END,
             @platform,
-            N', LEFT(r.platformid, 100), LEFT(r.destination, 200), LEFT(r.message, 1048576), ',
+            N', ',
+            @channel,
+            N', ',
+            @recipient,
+            N', CASE WHEN r.fault IS NULL THEN r.message ELSE LEFT(r.message, 1048576) END, ',
             COALESCE(
                 N'''' + REPLACE(@type COLLATE Latin1_General_BIN2, N'''', N'''''') + N''', LEFT(r.fileurl, 2000), ',
                 N'NULL, NULL, '
@@ -186,12 +197,16 @@ BEGIN
             @account,
             N' + NCHAR(31) + ',
             @platform,
-            N' + NCHAR(31) + LEFT(r.platformid, 100) + NCHAR(31) + LEFT(r.destination, 200),
+            N' + NCHAR(31) + ',
+            @channel,
+            N' + NCHAR(31) + ',
+            @recipient,
+            N',
             @now, SUSER_SNAME(), CASE WHEN r.fault IS NOT NULL THEN @now END, r.fault, ',
             @quoted_name,
             N'
         FROM (
-            SELECT
+            SELECT TOP (@rows)
                 m.*,',
             CASE
                 WHEN @dedup IS NOT NULL THEN N'
@@ -201,14 +216,14 @@ BEGIN
                 CASE
                     WHEN @unknown IS NOT NULL THEN @unknown
                     WHEN m.place > @left THEN N''OVER_QUOTA''
-                    WHEN LTRIM(m.platformid) = N'''' THEN N''MISSING_PLATFORMID''
-                    WHEN LEN(m.platformid) > 100 THEN N''PLATFORMID_TOO_LONG''
-                    WHEN LTRIM(m.destination) = N'''' THEN N''MISSING_DESTINATION''
-                    WHEN LEN(m.destination) > 200 THEN N''DESTINATION_TOO_LONG''
-                    WHEN LEN(m.message) > 1048576 THEN N''MESSAGE_TOO_LONG''
+                    WHEN LEN(m.platformid) = 0 THEN N''MISSING_PLATFORMID''
+                    WHEN LEN(m.platformid + N''.'') > 101 THEN N''PLATFORMID_TOO_LONG''
+                    WHEN LEN(m.destination) = 0 THEN N''MISSING_DESTINATION''
+                    WHEN LEN(m.destination + N''.'') > 201 THEN N''DESTINATION_TOO_LONG''
+                    WHEN LEN(m.message + N''.'') > 1048577 THEN N''MESSAGE_TOO_LONG''
                     ',
             CASE
-                WHEN @type IS NULL THEN N'WHEN LTRIM(m.message) = N'''' THEN N''MISSING_MESSAGE'''
+                WHEN @type IS NULL THEN N'WHEN LEN(m.message) = 0 THEN N''MISSING_MESSAGE'''
                 ELSE N'WHEN LEN(m.fileurl) > 2000 OR afil.url_fault(m.fileurl) IS NOT NULL
                         THEN N''INCORRECT_FILEURL'''
             END,
