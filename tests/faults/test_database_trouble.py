@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from afilsql.deploy import migrate
 from afilsql.errors import DatabaseUnavailable
@@ -48,6 +49,16 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+@contextmanager
+def telling(process: WorkerProcess) -> Iterator[None]:
+    """Have a failure say what the worker said last."""
+    try:
+        yield
+    except AssertionError as failure:
+        failure.add_note(process.said()[-2000:])
+        raise
+
+
 def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None]) -> list[str]:
     """Let a worker deliver, bring trouble, let it pass; nothing may be lost, sent twice, or be left in doubt.
 
@@ -60,11 +71,13 @@ def disturbed(database: str, trouble: Callable[[Producer, WorkerProcess], None])
         workers(1, database, api.url, command=WORKER, AFILSQL_LEASE_SECONDS="60") as (process,),
     ):
         with Producer(database, conversations=30, rate=60) as producer:
-            wait_until(lambda: api.count() > 10, "nothing arrived")
+            with telling(process):
+                wait_until(lambda: api.count() > 10, "nothing arrived")
             trouble(producer, process)
             assert process.poll() is None, process.said()[-2000:]
             came = api.count()
-            wait_until(lambda: api.count() > came + 5, "the worker did not go on by itself")
+            with telling(process):
+                wait_until(lambda: api.count() > came + 5, "the worker did not go on by itself")
         wait_until(lambda: drained(outbox), f"not drained: {process.said()[-800:]}", every=0.2)
         process.terminate()
         ended(process)
@@ -115,9 +128,12 @@ class Private:
     disk: Path
 
     def emptied(self) -> str:
-        """Return the URL of its database, with nothing in the outbox."""
+        """Return the URL of its database, with nothing in the outbox.
+
+        Whoever hangs on a connection that trouble left half open gives up after three times the URL's time-out.
+        """
         emptied(self.database)
-        return self.database
+        return sa.make_url(self.database).update_query_dict({"timeout": "45"}).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="module")
