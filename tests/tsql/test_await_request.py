@@ -15,7 +15,7 @@ import pytest
 
 from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.engine import STATEMENT_TIMEOUT, create_engine, driver_cursor
+from afilsql.outbox.engine import create_engine, driver_cursor
 from afilsql.outbox.records import Heard, Request
 from tests.tsql.conftest import DriverError, with_or_without_waitfor
 
@@ -106,9 +106,10 @@ def test_the_outbox_hears_what_the_procedure_does(outbox: Outbox) -> None:
 
 def test_a_statement_that_listens_may_take_longer_by_that_and_those_after_it_no_longer_than_ever(tsql_url: str) -> None:
     engine = create_engine(tsql_url, autocommit=True)
-    with driver_cursor(engine, patience=2.5) as cursor:
-        connection = cursor.connection
-        assert connection.timeout == STATEMENT_TIMEOUT + 3
     with driver_cursor(engine) as cursor:
-        assert (cursor.connection is connection, connection.timeout) == (True, STATEMENT_TIMEOUT)
+        connection, usual = cursor.connection, cursor.connection.timeout
+    with driver_cursor(engine, patience=2.5) as cursor:
+        assert (cursor.connection is connection, connection.timeout) == (True, usual + 3)
+    with driver_cursor(engine) as cursor:
+        assert (cursor.connection is connection, connection.timeout) == (True, usual)
     engine.dispose()

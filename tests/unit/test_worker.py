@@ -156,18 +156,16 @@ def test_nothing_is_taken_ahead_where_each_unknown_row_is_left_to_a_person() -> 
 
 
 def test_senders_go_on_while_results_are_handed_in() -> None:
-    outbox, client = FakeOutbox(60), Client(taking(0.002))
-    waited: list[int] = []
+    outbox, client = FakeOutbox(200), Client(taking(0.005))
 
-    def until_two_more_calls(results: Sequence[Result]) -> None:
-        if len(outbox.results) >= 20 and not waited:
-            waited.append(client.calls)
-            wait_for(lambda: client.calls >= waited[0] + 2)
+    def until_all_that_was_taken_has_begun(_results: Sequence[Result]) -> None:
+        taken = len(outbox.results) + len(outbox.leased)
+        wait_for(lambda: client.calls == taken)
 
-    outbox.fail = until_two_more_calls
+    outbox.fail = until_all_that_was_taken_has_begun
     Watched(outbox, client).worker.run(until="drained")
-    assert waited
-    assert len(outbox.results) == 60
+    assert outbox.most_leased > 4
+    assert len(outbox.results) == 200
 
 
 def test_results_travel_together_so_that_exchanges_are_few() -> None:
