@@ -12,7 +12,7 @@ import pytest
 from afilsql import deploy
 from afilsql.outbox.engine import create_engine
 from tests import engines
-from tests.emptying import Emptying
+from tests.emptying import empty
 
 #: The same examples in every run; AFILSQL_TEST_EXAMPLES=20000 looks for new ones where a test sets no number.
 _EXAMPLES = os.environ.get("AFILSQL_TEST_EXAMPLES")
@@ -64,16 +64,10 @@ def tsql_connection(tsql_url: str) -> Iterator[Any]:
     engine.dispose()
 
 
-@pytest.fixture(scope="session")
-def emptying(tsql_connection: Any) -> Emptying:
-    """Makes that database as it was when it was new."""
-    return Emptying(tsql_connection)
-
-
 @pytest.fixture
-def empty_tsql(tsql_url: str, emptying: Emptying) -> str:
+def empty_tsql(tsql_url: str, tsql_connection: Any) -> str:
     """URL of an empty outbox on the T-SQL engine."""
-    emptying()
+    empty(tsql_connection.cursor())
     return tsql_url
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from typing import Any
 
 from afilsql.outbox import schema
+from afilsql.sqlfiles import data_folder
 from tests.patience import PATIENCE
 
 try:
@@ -16,41 +18,51 @@ except ImportError:  # no unixODBC here: the tests skip, but must still be colle
         """Stands in for pyodbc.Error."""
 
 
-#: What a deployment writes and no test changes; settings, which some change, are put back.
+#: What a deployment writes and no test changes, but for the values of settings.
 _KEPT = (schema.error_code, schema.setting, schema.sql_object)
 #: The statement of a process that was killed goes on, and an exchange would take the next test's rows.
 _BUSY = """SELECT COUNT(*) FROM sys.dm_exec_sessions
 WHERE database_id = DB_ID() AND session_id <> @@SPID AND status IN ('active', 'running')"""
 
 
-class Emptying:
-    """Calling it deletes every request and what came of them, and gives the settings the values they had at first.
+def _settings() -> tuple[tuple[str, int, int, int, str], ...]:
+    """The settings that the revisions make, in the order of their names."""
+    found: list[tuple[str, int, int, int, str]] = []
+    for path in (data_folder("migrations") / "versions").glob("*.py"):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += getattr(module, "SETTINGS", ())
+    return tuple(sorted(found))
+
+
+#: Name, value, lowest, highest and meaning of each.
+SETTINGS = _settings()
+
+
+def empty(cursor: Any) -> None:
+    """Delete every request and what came of them, and give the settings the values they have in a new database.
 
     Args:
-        connection: Of the driver's own, in autocommit, to a database that is new.
+        cursor: Of the driver's own, in autocommit.
     """
+    cursor.execute("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
+    end = time.monotonic() + PATIENCE
+    while cursor.execute(_BUSY).fetchone()[0]:
+        assert time.monotonic() < end, "somebody is still at work in the tests' database"
+        time.sleep(0.05)
+    for table in reversed(schema.metadata.sorted_tables):
+        if table not in _KEPT:
+            _delete(cursor, table.name)
+    values = {r.name: r.value for r in cursor.execute("SELECT name, value FROM afil.setting").fetchall()}
+    for name, value, *_ in SETTINGS:
+        if values[name] != str(value):
+            cursor.execute("UPDATE afil.setting SET value = ? WHERE name = ?", str(value), name)
 
-    def __init__(self, connection: Any) -> None:
-        self._cursor = connection.cursor()
-        self._settings = self._read()
 
-    def __call__(self) -> None:
-        self._cursor.execute("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
-        end = time.monotonic() + PATIENCE
-        while self._cursor.execute(_BUSY).fetchone()[0]:
-            assert time.monotonic() < end, "somebody is still at work in the tests' database"
-            time.sleep(0.05)
-        for table in reversed(schema.metadata.sorted_tables):
-            if table not in _KEPT:
-                self._delete(table.name)
-        for name, value in self._settings.items() - self._read().items():
-            self._cursor.execute("UPDATE afil.setting SET value = ? WHERE name = ?", value, name)
-
-    def _read(self) -> dict[str, str]:
-        return {r.name: r.value for r in self._cursor.execute("SELECT name, value FROM afil.setting").fetchall()}
-
-    def _delete(self, table: str) -> None:
-        try:
-            self._cursor.execute(f"DELETE FROM afil.{table}")
-        except DriverError:  # Babelfish 4.3 doubles the schema's name, once, when a plan it kept became invalid
-            self._cursor.execute(f"DELETE FROM afil.{table}")
+def _delete(cursor: Any, table: str) -> None:
+    try:
+        cursor.execute(f"DELETE FROM afil.{table}")
+    except DriverError:  # Babelfish 4.3 doubles the schema's name, once, when a plan it kept became invalid
+        cursor.execute(f"DELETE FROM afil.{table}")

@@ -21,7 +21,7 @@ from afilsql.outbox import open_outbox, schema
 from afilsql.outbox.base import Outbox
 from afilsql.outbox.records import Claim, Exchanged, Request, Result
 from afilsql.outbox.sqlite import SqliteOutbox
-from tests.emptying import Emptying
+from tests.emptying import empty
 
 _TABLE = re.compile(rf"\b(FROM|UPDATE|INTO|ON) (?=({'|'.join(t.name for t in schema.metadata.tables.values())})\b)")
 #: Seconds that pass by waiting where the clock cannot be moved; of more, these times are set back.
@@ -77,9 +77,9 @@ def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tsql_outbox(tsql_url: str, emptying: Emptying) -> Iterator[Outbox]:
+def tsql_outbox(tsql_url: str, tsql_connection: Any) -> Iterator[Outbox]:
     """One outbox for all tests: a procedure's first run on a connection is the slow one, and none waits for it."""
-    emptying()
+    empty(tsql_connection.cursor())
     with open_outbox(tsql_url) as outbox:
         outbox.enqueue(Request("getchatchannels"))
         (claim,) = outbox.exchange("w", take=1).claims

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import sqlalchemy as sa
-
 from afilsql.errors import DatabaseUnavailable
-from afilsql.outbox import open_outbox, schema
+from afilsql.outbox import open_outbox
 from afilsql.outbox.base import Outbox
-from afilsql.outbox.engine import create_engine
+from afilsql.outbox.engine import create_engine, driver_cursor
 from afilsql.outbox.records import Request
+from tests.emptying import empty
 from tests.patience import PATIENCE
-
-_KEPT = (schema.error_code, schema.setting, schema.sql_object)
 
 
 def request(conversation: int, number: int) -> Request:
@@ -177,10 +174,8 @@ def drained(outbox: Outbox) -> bool:
 
 
 def emptied(database: str) -> None:
-    """Delete all that a T-SQL database's outbox holds: numbers start again, and with them the keys."""
-    engine = create_engine(database)
-    with engine.begin() as connection:
-        for table in reversed(schema.metadata.sorted_tables):
-            if table not in _KEPT:
-                connection.execute(sa.delete(table))
+    """Empty a T-SQL database's outbox: numbers start again, and with them the keys."""
+    engine = create_engine(database, autocommit=True)
+    with driver_cursor(engine) as cursor:
+        empty(cursor)
     engine.dispose()

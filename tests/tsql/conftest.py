@@ -14,12 +14,8 @@ import sqlalchemy as sa
 from afilsql import deploy
 from afilsql.outbox.engine import create_engine
 from afilsql.sqlfiles import sql_objects
-from tests.emptying import DriverError
-
-TABLES = (
-    *("response", "attempt", "outbox", "chat_channel", "chat", "chat_message", "subscription", "account", "worker"),
-    "event_log",
-)
+from tests.emptying import DriverError as DriverError
+from tests.emptying import empty
 
 
 @pytest.fixture(scope="session")
@@ -56,14 +52,8 @@ def with_or_without_waitfor(url: str, name: str) -> Iterator[bool]:
 
 @pytest.fixture
 def connection(session: Any) -> Any:
-    """The connection, with the tables emptied."""
-    cursor = session.cursor()
-    cursor.execute("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
-    for table in TABLES:
-        try:
-            cursor.execute(f"DELETE FROM afil.{table}")
-        except DriverError:  # Babelfish 4.3 doubles the schema's name, once, when a plan it kept became invalid
-            cursor.execute(f"DELETE FROM afil.{table}")
+    """The connection, with the tables emptied and the settings as in a new database."""
+    empty(session.cursor())
     return session
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,15 +10,6 @@ from afilsql.outbox.sqlserver import SqlServerOutbox
 from tests.tsql.rows import add, many, statuses
 
 pytestmark = pytest.mark.tsql
-
-
-@pytest.fixture(autouse=True)
-def defaults_afterwards(query: Any) -> Iterator[None]:
-    yield
-    query(
-        "UPDATE afil.setting SET value = CASE name WHEN 'retention_days_log' THEN N'90' ELSE N'0' END "
-        "WHERE name LIKE 'retention%'"
-    )
 
 
 def keep(query: Any, what: str, days: int) -> None:

@@ -25,8 +25,9 @@ from afilsql.outbox import open_outbox
 from afilsql.outbox.engine import create_engine
 from afilsql.outbox.records import Claim, Result
 from tests import engines
+from tests.emptying import empty
 from tests.patience import PATIENCE
-from tests.tsql.conftest import TABLES, DriverError
+from tests.tsql.conftest import DriverError
 
 pytestmark = pytest.mark.tsql
 
@@ -113,18 +114,11 @@ def connect(url: str) -> Iterator[Callable[[], Session]]:
         return found
 
     first = session()
-    for table in TABLES:
-        try:
-            first.run(f"DELETE FROM afil.{table}")
-        except DriverError:  # Babelfish 4.3 doubles the schema's name, once, when a plan it kept became invalid
-            first.run(f"DELETE FROM afil.{table}")
-    first.run("UPDATE afil.setting SET value = N'0' WHERE name IN ('quota_per_minute', 'paused')")
+    empty(opened[0].cursor())
+    first.run("UPDATE afil.setting SET value = N'0' WHERE name = 'quota_per_minute'")
     yield session
     for raw in opened:
         raw.invalidate()  # its open transaction, its isolation level
-    with engine.connect() as connection:
-        connection.exec_driver_sql("UPDATE afil.setting SET value = N'10000' WHERE name = 'quota_per_minute'")
-        connection.exec_driver_sql("UPDATE afil.setting SET value = N'0' WHERE name = 'paused'")
     engine.dispose()
 
 

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from afilsql.sqlfiles import data_folder
+from tests.emptying import SETTINGS
 from tests.tsql.conftest import DriverError
 from tests.tsql.rows import events
 
 pytestmark = pytest.mark.tsql
 
 
-def _settings() -> tuple[tuple[str, int, int, int, str], ...]:
-    """The settings that the revisions make, in the order of their names."""
-    found: list[tuple[str, int, int, int, str]] = []
-    for path in (data_folder("migrations") / "versions").glob("*.py"):
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found += getattr(module, "SETTINGS", ())
-    return tuple(sorted(found))
-
-
-SETTINGS = _settings()
 CHANGEABLE = [s for s in SETTINGS if s[0] != "paused"]
-
-
-@pytest.fixture(autouse=True)
-def defaults_afterwards(query: Any) -> Iterator[None]:
-    yield
-    for name, value, *_ in SETTINGS:
-        query(f"UPDATE afil.setting SET value = N'{value}' WHERE name = '{name}'")
 
 
 def configure(query: Any, name: str | None = None, value: int | None = None) -> list[Any]:

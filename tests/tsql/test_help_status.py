@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,12 +21,6 @@ ASPECTS = [
     "subscriptions",
     "last event",
 ]
-
-
-@pytest.fixture(autouse=True)
-def not_paused(query: Any) -> Iterator[None]:
-    yield
-    query("UPDATE afil.setting SET value = N'0' WHERE name = 'paused'")
 
 
 def status(query: Any) -> dict[str, Any]:

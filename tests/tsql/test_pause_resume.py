@@ -12,12 +12,6 @@ from tests.tsql.rows import add, events, hand_in, one, sent_order, take
 pytestmark = pytest.mark.tsql
 
 
-@pytest.fixture(autouse=True)
-def not_paused(query: Any) -> Any:
-    yield
-    query("UPDATE afil.setting SET value = N'0' WHERE name = 'paused'")
-
-
 def test_while_everything_is_paused_nothing_is_taken_and_new_requests_are_accepted(query: Any) -> None:
     first = add(query)
     query("EXEC afil.pause @reason = N'maintenance'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,12 +14,6 @@ pytestmark = pytest.mark.tsql
 
 SEND = "EXEC afil.send_message @platform = 'whatsapp', @platformid = '1', @destination = '2', @message = N'x'"
 ELEMENT = {"platform": "whatsapp", "platformid": "1", "destination": "2", "message": "x"}
-
-
-@pytest.fixture(autouse=True)
-def default_afterwards(query: Any) -> Iterator[None]:
-    yield
-    query("UPDATE afil.setting SET value = N'10000' WHERE name = 'quota_per_minute'")
 
 
 def quota(query: Any, value: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,10 +17,8 @@ pytestmark = pytest.mark.tsql
 
 
 @pytest.fixture
-def allowed(query: Any) -> Iterator[None]:
+def allowed(query: Any) -> None:
     query("EXEC afil.configure @name = 'allow_private_urls', @value = 1")
-    yield
-    query("EXEC afil.configure @name = 'allow_private_urls', @value = 0")
 
 
 def fault(query: Any, url: str) -> str | None:
