@@ -14,6 +14,7 @@ AfilsqlError
 │  └─ DriverMissing               pyodbc, unixODBC or the ODBC driver is not installed
 └─ ApiError                       one call to the chat API did not succeed
    ├─ NotSent                     the request certainly did not take effect: safe to repeat
+   │  └─ TooLate                  its time was over before it could leave
    ├─ Refused                     the API answered with an error code
    │  └─ CredentialsRefused       … that concerns the account, not the request
    └─ DeliveryUnknown             nobody can say whether the request took effect
@@ -113,6 +114,10 @@ class ApiError(AfilsqlError):
 
 class NotSent(ApiError):
     """The request did not reach the API, or the API turned it away untouched: it can be repeated."""
+
+
+class TooLate(NotSent):
+    """The request was not sent: by the time it could leave, it no longer might."""
 
 
 class Refused(ApiError):

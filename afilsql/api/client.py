@@ -6,6 +6,7 @@ the token it was made with, and so did nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -112,16 +113,18 @@ class AfilnetClient:
     def __repr__(self) -> str:
         return f"AfilnetClient(url={self.url!r})"
 
-    def call(self, method: str, parameters: Mapping[str, str | None]) -> Reply:
+    def call(self, method: str, parameters: Mapping[str, str | None], *, send_by: float = math.inf) -> Reply:
         """Call one method and return its answer.
 
         Args:
             method: Name of one of METHODS.
             parameters: The method's parameters; None and "" count as not given.
+            send_by: Seconds of time.monotonic after which the request must not leave, for a caller whose right to
+                send it ends.
 
         Raises:
             InvalidParameter: The call breaks the API's contract; nothing was sent.
-            NotSent: The request did not take effect.
+            NotSent: The request did not take effect; TooLate where `send_by` was over.
             Refused: The API refused the request.
             CredentialsRefused: The API refused the account.
             DeliveryUnknown: The request left and no usable answer came back.
@@ -131,24 +134,24 @@ class AfilnetClient:
         limit = MAX_SEND_ANSWER_BYTES if METHODS[method].is_send else MAX_ANSWER_BYTES
         self._transport.prepare(partial(self._fetch, limit=MAX_DESCRIPTION_BYTES))
         with ExitStack() as until_understood:
-            answer, login = self._ask(method, given, limit, until_understood)
+            answer, login = self._ask(method, given, limit, send_by, until_understood)
             answer = self._transport.answer(method, answer)
             masks = self._masks_of(login)
             return understand(method, answer, mask=masks.all, mask_rows=masks.rows, now=self._clock())
 
     def _ask(
-        self, method: str, given: Mapping[str, str], limit: int, until_understood: ExitStack
+        self, method: str, given: Mapping[str, str], limit: int, send_by: float, until_understood: ExitStack
     ) -> tuple[Answer, Login]:
         """Send the call; return what came, and the login it was made with."""
         if self._tokens is None:
-            return self._wire.send(
-                self._transport.call(method, given, self._login), limit, until_understood
-            ), self._login
+            call = self._transport.call(method, given, self._login)
+            return self._wire.send(call, limit, until_understood, send_by=send_by), self._login
         token = self._tokens.get()
         for is_last in (False, True):
             login = replace(self._login, token=token)
             with ExitStack() as until_judged:
-                answer = self._wire.send(self._transport.call(method, given, login), limit, until_judged)
+                call = self._transport.call(method, given, login)
+                answer = self._wire.send(call, limit, until_judged, send_by=send_by)
                 if answer.status != 401 or is_last:
                     until_understood.enter_context(until_judged.pop_all())
                     break

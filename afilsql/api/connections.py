@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import re
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -79,6 +82,28 @@ class ConnectError(Exception):
         super().__init__(text)
         self.code = code
         self.reason = reason
+
+
+class TooLateError(Exception):
+    """The request's time was over before its first byte left. Passes requests and urllib3 as ConnectError does."""
+
+
+#: requests hands nothing of a caller's own down to its connections.
+_SEND_BY: ContextVar[float] = ContextVar("send_by", default=math.inf)
+
+
+@contextmanager
+def sending_by(monotonic: float) -> Iterator[None]:
+    """Have a request that this thread makes leave before this time, in seconds of time.monotonic, or not at all.
+
+    Looked at when the connection stands and the request is written, so that a machine that stood still between an
+    earlier look and the sending, however long, sends nothing any more.
+    """
+    before = _SEND_BY.set(monotonic)
+    try:
+        yield
+    finally:
+        _SEND_BY.reset(before)
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -168,7 +193,7 @@ class Connection(HTTPConnection):
 
     Args:
         resolve: Turns the host's name into addresses.
-        monotonic: Seconds that never go back, for the age of an idle connection.
+        monotonic: Seconds that never go back, for the age of an idle connection and for `sending_by`.
     """
 
     response_class = _BoundedResponse
@@ -185,14 +210,24 @@ class Connection(HTTPConnection):
         self._held: list[bytes] | None = None
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request in one piece: http.client sends head and body apart, which costs both sides twice."""
+        """Send a request in one piece: http.client sends head and body apart, which costs both sides twice.
+
+        Raises:
+            TooLateError: See `sending_by`.
+        """
         held: list[bytes] = []
         self._held = held
         try:
             super().request(*args, **kwargs)
         finally:
             self._held = None
-        super().send(b"".join(held))
+        if self.sock is None:
+            self.connect()  # http.client would from within send
+        whole, write = b"".join(held), self.sock.sendall
+        # Nothing stands between: who is stopped right here sends late, and no lease can prevent that.
+        if self._monotonic() > _SEND_BY.get():
+            raise TooLateError
+        write(whole)
 
     def send(self, data: Any) -> None:
         """Send, or keep for the whole request what is being written of one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack
 from urllib.parse import urlsplit
@@ -11,9 +12,9 @@ from requests.exceptions import InvalidSchema, InvalidURL
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from afilsql.api.answers import Answer
-from afilsql.api.connections import ConnectError
+from afilsql.api.connections import ConnectError, TooLateError, sending_by
 from afilsql.api.transports.base import HttpCall
-from afilsql.errors import ApiError, DeliveryUnknown, NotSent
+from afilsql.errors import ApiError, DeliveryUnknown, NotSent, TooLate
 
 #: Bytes of an answer from which on only a few are read at a time.
 LARGE_ANSWER_BYTES = 1_000_000
@@ -43,15 +44,17 @@ class Wire:
         self._timeout = (connect_timeout, read_timeout)
         self._verify = verify
 
-    def send(self, call: HttpCall, limit: int, until_understood: ExitStack) -> Answer:
+    def send(self, call: HttpCall, limit: int, until_understood: ExitStack, *, send_by: float = math.inf) -> Answer:
         """Send a request and return what came, whatever its status.
 
         Args:
             call: The request.
             limit: Largest answer read, in bytes.
             until_understood: Closed when the answer is not needed any more.
+            send_by: Seconds of time.monotonic after which it must not leave.
 
         Raises:
+            TooLate: `send_by` was over.
             NotSent: Nothing of the request left.
             DeliveryUnknown: It left, and no head of an answer came.
         """
@@ -60,17 +63,21 @@ class Wire:
         # block keeps theirs out of __context__ as well.
         failure: ApiError
         try:
-            with self._session.request(
-                call.verb,
-                call.url.get_secret_value(),
-                data=call.body.get_secret_value(),
-                headers=call.headers,
-                timeout=self._timeout,
-                verify=self._verify,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with sending_by(send_by):
+                response = self._session.request(
+                    call.verb,
+                    call.url.get_secret_value(),
+                    data=call.body.get_secret_value(),
+                    headers=call.headers,
+                    timeout=self._timeout,
+                    verify=self._verify,
+                    allow_redirects=False,
+                    stream=True,
+                )
+            with response:
                 return self._read(response, limit, until_understood)
+        except TooLateError:
+            failure = TooLate(f"{host(call)}: too late to send; nothing was sent", code="TOO_LATE")
         except ConnectError as error:
             failure = NotSent(f"{host(call)}: {error}; nothing was sent", code=error.code, reason=error.reason)
         except requests.ConnectTimeout:

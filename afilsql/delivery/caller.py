@@ -86,14 +86,19 @@ class Caller:
         other._client_for, other._on_unknown, other._read_back = client_for, on_unknown, read_back
         return other
 
-    def deliver(self, claim: Claim) -> Result | None:
-        """Call the API for this claim and say what became of it; None when the lease was lost. Raises nothing."""
+    def deliver(self, claim: Claim, send_by: float) -> Result | None:
+        """Call the API for this claim and say what became of it; None when the lease was lost. Raises nothing.
+
+        Args:
+            claim: What to call.
+            send_by: Seconds of time.monotonic after which the request must not leave, for the lease may have run out.
+        """
         started_at, began = self._clock(), self._monotonic()
         if claim.check is not None:
-            outcome = self._call(claim, "getmessages")
+            outcome = self._call(claim, "getmessages", send_by)
             decision, detail = self._judge(claim, claim.check, outcome)
         else:
-            outcome = self._call(claim, claim.method)
+            outcome = self._call(claim, claim.method, send_by)
             decision, detail = self._decide(claim, outcome), policy.detail_of(outcome)
         duration_ms = max(0, round((self._monotonic() - began) * 1000))
         result = self._result(claim, outcome, decision, detail, started_at, duration_ms)
@@ -122,12 +127,12 @@ class Caller:
                 retry_in=decision.after if isinstance(decision, policy.Retry) else 0.0,
             )
 
-    def _call(self, claim: Claim, method: str) -> Reply | Exception:
+    def _call(self, claim: Claim, method: str, send_by: float) -> Reply | Exception:
         parameters = dict(claim.parameters)
         if claim.check is not None:
             parameters = {p: parameters[p] for p in METHODS[method].required if p in parameters}
         try:
-            return self._client(claim.account).call(method, parameters)
+            return self._client(claim.account).call(method, parameters, send_by=send_by)
         except Exception as error:  # noqa: BLE001 - one bad row must never end a sender
             return error
 

@@ -4,6 +4,7 @@ Pure: the outcome, the try's number and a source of randomness go in, a decision
 
 outcome            get-methods               sends
 Reply              Sent                      Sent
+TooLate            Release                   Release
 NotSent            Retry, at last Failed     Retry, at last Failed; of a probe Release
 DeliveryUnknown    Retry, at last Failed     Uncertain; with on_unknown=retry Retry, at last Uncertain
 CredentialsRefused HoldAccount               HoldAccount
@@ -23,7 +24,16 @@ from dataclasses import dataclass
 
 from afilsql.api.reply import Reply
 from afilsql.delivery.reconcile import Verdict
-from afilsql.errors import ApiError, ConfigError, CredentialsRefused, DatabaseError, InvalidParameter, NotSent, Refused
+from afilsql.errors import (
+    ApiError,
+    ConfigError,
+    CredentialsRefused,
+    DatabaseError,
+    InvalidParameter,
+    NotSent,
+    Refused,
+    TooLate,
+)
 from afilsql.outbox.records import OnUnknown
 
 #: Backoff in seconds: the first ceiling, its growth per try, the highest ceiling, the longest a server may ask for.
@@ -67,7 +77,7 @@ class Uncertain:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Put it back, the try not counted: the account is closed, and it is not the row's fault."""
+    """Put it back, the try not counted: the account is closed, or the lease over, and it is not the row's fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ def decide(
             return HoldAccount()
         case Refused() | InvalidParameter():
             return Failed()
+        case TooLate():
+            return Release()
         case NotSent() if probe:
             return Release()
         case NotSent():
@@ -176,6 +188,8 @@ def is_healthy(outcome: Reply | Exception) -> bool | None:
         case Refused():
             # Without a code of the API's it is hardly the API that answers: a wrong address, a proxy.
             return not (outcome.code or "").startswith("HTTP_")
+        case TooLate():
+            return None
         case NotSent() if outcome.status == 429:  # it works, and says when
             return None
         case ApiError():

@@ -10,7 +10,8 @@ from typing import Any
 
 from afilsql.outbox.records import Claim, Result
 
-Deliver = Callable[[Claim], Result | None]
+#: Makes the call of a claim, which must leave before the given monotonic time.
+Deliver = Callable[[Claim, float], Result | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ class SenderPool:
             self._threads.append(thread)
         self._size = size
 
-    def submit(self, claim: Claim, begin_by: float) -> None:
-        """Have the next free sender call this claim, unless the monotonic time `begin_by` has passed by then."""
-        self._jobs.put((claim, begin_by))
+    def submit(self, claim: Claim, send_by: float) -> None:
+        """Have the next free sender call this claim, unless the monotonic time `send_by` has passed by then."""
+        self._jobs.put((claim, send_by))
 
     def close(self, timeout: float) -> None:
         """End the threads, waiting at most `timeout` seconds for those that still call."""
@@ -85,11 +86,11 @@ class SenderPool:
 
     def _send(self) -> None:
         while (job := self._jobs.get()) is not None:
-            claim, begin_by = job
-            if self._monotonic() > begin_by:
+            claim, send_by = job
+            if self._monotonic() > send_by:
                 self._inbox.put(Done(claim, None, lapsed=True))
             elif not self._may_begin():
                 self._inbox.put(Done(claim, None))
             else:
-                result = self._deliver(claim)
+                result = self._deliver(claim, send_by)
                 self._inbox.put(Done(claim, result, lost=result is None))

@@ -150,7 +150,7 @@ class Worker:
         """
         self._pool = SenderPool(
             self._concurrency,
-            deliver=self._around(lambda claim: self._caller.deliver(claim)),
+            deliver=self._around(lambda claim, send_by: self._caller.deliver(claim, send_by)),
             may_begin=lambda: not self._stop_asked,
             monotonic=self._monotonic,
             inbox=self._inbox,

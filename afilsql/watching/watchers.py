@@ -92,12 +92,12 @@ class Watchers:
         if not self._watchers:
             return deliver
 
-        def watched(claim: Claim) -> Result | None:
+        def watched(claim: Claim, send_by: float) -> Result | None:
             for watcher in self._watchers:
                 with suppress(Exception):
                     watcher.calling(claim)
             began = self._nanoseconds()
-            result = deliver(claim)
+            result = deliver(claim, send_by)
             ended = self._nanoseconds()
             for watcher in self._watchers:
                 with suppress(Exception):

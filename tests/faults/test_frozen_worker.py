@@ -72,5 +72,6 @@ def test_workers_frozen_at_random_moments_lose_nothing_and_send_nothing_twice(em
             process.terminate()
             ended(process)
         found = audit(outbox, producer.accepted, api.received())
-    assert found.lost == found.twice == found.out_of_order == 0, found
+    # Who is stopped between the last look at the clock and the sending, a microsecond apart, sends late when woken.
+    assert found.lost == found.twice == found.out_of_order - found.uncertain_late == 0, found
     assert found.statuses["sent"] + found.uncertain_arrived + found.uncertain_absent == found.accepted

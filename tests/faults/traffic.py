@@ -110,6 +110,7 @@ class Audit:
         lost: Accepted, never arrived, and neither uncertain nor failed: nobody would ever learn of it.
         twice: Arrivals beyond the first of each message.
         out_of_order: Messages that arrived after a later one of their conversation.
+        uncertain_late: Those of them that are left to a person, and so hold up none.
         uncertain_arrived, uncertain_absent: Left to a person, by whether they had arrived.
         statuses: Those accepted, by status.
     """
@@ -119,6 +120,7 @@ class Audit:
     lost: int
     twice: int
     out_of_order: int
+    uncertain_late: int
     uncertain_arrived: int
     uncertain_absent: int
     statuses: Mapping[str, int]
@@ -137,17 +139,19 @@ def audit(outbox: Outbox, accepted: Mapping[int, str], received: Iterable[Mappin
     status = {item.id: item.status for item in outbox.items(limit=10_000_000) if item.id in accepted}
     absent = {id: status.get(id) for id, text in accepted.items() if text not in arrivals}
     uncertain = [id for id, s in status.items() if s == "uncertain"]
-    late, latest = 0, dict[str, int]()
+    late, latest = set[str](), dict[str, int]()
     for text in dict.fromkeys(texts):
         destination, number = text.split("/")
-        late += int(number) < latest.get(destination, 0)
+        if int(number) < latest.get(destination, 0):
+            late.add(text)
         latest[destination] = max(int(number), latest.get(destination, 0))
     return Audit(
         accepted=len(accepted),
         arrived=len(arrivals),
         lost=sum(s not in ("uncertain", "failed") for s in absent.values()),
         twice=sum(n - 1 for n in arrivals.values()),
-        out_of_order=late,
+        out_of_order=len(late),
+        uncertain_late=sum(accepted[id] in late for id in uncertain),
         uncertain_arrived=sum(id not in absent for id in uncertain),
         uncertain_absent=sum(id in absent for id in uncertain),
         statuses=Counter(status.values()),

@@ -27,6 +27,7 @@ from afilsql.errors import (
     InvalidParameter,
     NotSent,
     Refused,
+    TooLate,
 )
 
 PASSWORD = 'pä"ss/ wo+rd&=<1>'
@@ -131,6 +132,33 @@ def test_a_request_leaves_in_one_piece() -> None:
             api.call("sendmessage", MESSAGE)
     assert len(pieces) == 20
     assert all(piece.startswith(b"POST") and piece.endswith(b"message=Hi") for piece in pieces)
+
+
+def test_a_request_whose_time_is_over_once_it_could_leave_does_not() -> None:
+    """However long making the connection took, or whoever stood still meanwhile."""
+    arrived: list[bytes] = []
+    now = [100.0]
+
+    def slow(host: str, port: int, *_: object) -> Addresses:
+        now[0] += 5.0
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
+
+    def keep(conn: socket.socket) -> None:
+        while piece := conn.recv(65536):
+            arrived.append(piece)
+            conn.sendall(http(200, OK))
+
+    with server(keep, read=False) as (url, _):
+        session = new_session(1, resolve=Resolver(slow), monotonic=lambda: now[0])
+        with client(url, session=session) as api:
+            with pytest.raises(TooLate, match=r"^\S+: too late to send; nothing was sent$") as caught:
+                api.call("sendmessage", MESSAGE, send_by=103.0)
+            assert (caught.value.code, arrived) == ("TOO_LATE", [])
+            api.call("sendmessage", MESSAGE, send_by=111.0)  # the connection is made anew
+            with pytest.raises(TooLate):
+                api.call("sendmessage", MESSAGE, send_by=109.0)  # over a connection that stands
+            api.call("sendmessage", MESSAGE)
+    assert len(arrived) == 2
 
 
 def test_each_request_of_a_session_has_its_own_headers_and_body() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +38,7 @@ class Recorder(AfilnetClient):
         super().__init__("u", "p")
         self.calls: list[tuple[str, dict[str, str]]] = []
 
-    def call(self, method: str, parameters: Mapping[str, str | None]) -> Reply:
+    def call(self, method: str, parameters: Mapping[str, str | None], *, send_by: float = math.inf) -> Reply:
         self.calls.append((method, check(method, parameters)))
         return Reply(method, 200, (), "")
 

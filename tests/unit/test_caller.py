@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -35,9 +36,11 @@ class Api:
     def __init__(self, outcome: Reply | Exception) -> None:
         self.outcome = outcome
         self.asked: list[tuple[str, Mapping[str, Any]]] = []
+        self.send_by: list[float] = []
 
-    def call(self, method: str, parameters: Mapping[str, Any]) -> Reply:
+    def call(self, method: str, parameters: Mapping[str, Any], *, send_by: float) -> Reply:
         self.asked.append((method, dict(parameters)))
+        self.send_by.append(send_by)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -82,7 +85,7 @@ def read_back(outcome: Reply | Exception, *, age: float = 400.0, attempt: int = 
     api, kept = Api(outcome), Kept()
     check = Check(NOW + timedelta(seconds=age), NOW, NOW, known)
     claim = Claim(1, uuid4(), "default", "sendmessage", CHAT, attempt, 8, uuid4(), check=check)
-    result = caller_of(api, kept).deliver(claim)
+    result = caller_of(api, kept).deliver(claim, math.inf)
     assert result is not None
     assert kept.lists == [], "the list of a reading back is for the verdict alone"
     return result, api
@@ -92,7 +95,7 @@ def get(
     outcome: Reply | Exception, kept: Kept, *, method: str = "getmessages", attempt: int = 1, zone: tzinfo = UTC
 ) -> Result | None:
     claim = Claim(1, uuid4(), "default", method, CHAT, attempt, 8, uuid4())
-    return caller_of(Api(outcome), kept, zone).deliver(claim)
+    return caller_of(Api(outcome), kept, zone).deliver(claim, math.inf)
 
 
 BEFORE = (Known(7, True, NOW - timedelta(seconds=60), ("before",)),)
@@ -105,6 +108,13 @@ def fate(result: Result) -> tuple[str, float | None]:
 def test_the_conversation_is_read_and_nothing_is_sent() -> None:
     _, api = read_back(listing())
     assert api.asked == [("getmessages", {k: v for k, v in CHAT.items() if k != "message"})]
+
+
+def test_a_call_must_leave_before_its_lease_may_have_run_out() -> None:
+    api = Api(Reply("sendmessage", 200, (), ""))
+    claim = Claim(1, uuid4(), "default", "sendmessage", CHAT | {"message": "Hi"}, 1, 8, uuid4())
+    caller_of(api, Kept()).deliver(claim, 12.5)
+    assert api.send_by == [12.5]
 
 
 def test_a_listed_message_is_sent() -> None:

@@ -23,7 +23,7 @@ from afilsql.delivery.policy import (
     one_line,
     wait,
 )
-from afilsql.errors import ConfigError, CredentialsRefused, DeliveryUnknown, InvalidParameter, NotSent, Refused
+from afilsql.errors import ConfigError, CredentialsRefused, DeliveryUnknown, InvalidParameter, NotSent, Refused, TooLate
 from afilsql.outbox.records import OnUnknown
 
 REPLY = Reply("sendmessage", 200, (), "{}")
@@ -45,6 +45,7 @@ def decided(
         (ConfigError("no account"), HoldAccount()),
         (InvalidParameter("too long"), Failed()),
         (NotSent(code="CONNECT"), Retry(0.5)),
+        (TooLate(code="TOO_LATE"), Release()),
     ],
 )
 def test_what_is_known_is_decided_alike_for_sends_and_reads(
@@ -145,6 +146,7 @@ def test_a_try_of_a_closed_account_that_was_not_sent_costs_no_try() -> None:
 @pytest.mark.parametrize(
     ("outcome", "healthy"),
     [
+        (TooLate(), None),
         (Refused("no such channel", status=200, code="CHANNEL_NOT_FOUND"), True),
         (Refused("not found", status=404, code="HTTP_404"), False),
         (CredentialsRefused("no", status=200, code="MISSING_USER"), False),

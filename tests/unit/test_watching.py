@@ -157,7 +157,7 @@ def test_lines_lost_by_a_workers_log_are_counted() -> None:
 
 def test_without_its_settings_nothing_watches() -> None:
     watching = Watching(Settings(), {}, worker="w")
-    outbox, deliver = cast(Any, object()), lambda claim: None
+    outbox, deliver = cast(Any, object()), lambda claim, send_by: None
     assert watching.of("").outbox(outbox) is outbox
     assert watching.of("").deliver(deliver) is deliver
     told: list[str] = []

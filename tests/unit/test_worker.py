@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ class Client:
         self.calls = self.running = self.most = 0
         self._lock = threading.Lock()
 
-    def call(self, method: str, parameters: Mapping[str, str | None]) -> Reply:
+    def call(self, method: str, parameters: Mapping[str, str | None], *, send_by: float = math.inf) -> Reply:
         with self._lock:
             self.calls += 1
             number = self.calls
