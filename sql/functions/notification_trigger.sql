@@ -56,12 +56,16 @@ BEGIN
     DECLARE @first_key NVARCHAR(300), @unknown NVARCHAR(300), @dedup_key NVARCHAR(MAX), @quoted_name NVARCHAR(300);
     DECLARE @head NVARCHAR(MAX), @tail NVARCHAR(MAX), @nothing NVARCHAR(10) = N'@mark';
     /*
-    Only what is too long is cut: LEFT costs as much as all else of a row, on Babelfish. LEN does not count spaces at
-    the end, but with something behind them.
+    What is the same for every row is reckoned once, and only what is too long is cut: each function of a row costs,
+    on Babelfish. LEN does not count spaces at the end, but with something behind them.
     */
     DECLARE
+        @fixed BIT = 0, /* the channel is the same for all rows */
         @channel NVARCHAR(100) = N'CASE WHEN r.fault IS NULL THEN r.platformid ELSE LEFT(r.platformid, 100) END',
-        @recipient NVARCHAR(100) = N'CASE WHEN r.fault IS NULL THEN r.destination ELSE LEFT(r.destination, 200) END';
+        @recipient NVARCHAR(100) = N'CASE WHEN r.fault IS NULL THEN r.destination ELSE LEFT(r.destination, 200) END',
+        @channel_fault NVARCHAR(400) = N'WHEN LEN(m.platformid) = 0 THEN N''MISSING_PLATFORMID''
+                    WHEN LEN(m.platformid + N''.'') > 101 THEN N''PLATFORMID_TOO_LONG''
+                    ';
 
     SELECT
         @platformid = afil.template_text(@object_id, N'@platformid', @platformid),
@@ -113,11 +117,16 @@ BEGIN
         IF @on_update = 0
             SET @fault = N'@columns says which columns an update must change, and @on has no update: leave it out';
         SELECT
-            @changed = N'EXISTS (SELECT ' +
-            STRING_AGG(CAST(N'new.' + QUOTENAME(c.name) AS NVARCHAR(MAX)), N', ') WITHIN GROUP (ORDER BY c.column_id) +
-            N' EXCEPT SELECT ' +
-            STRING_AGG(CAST(N'old.' + QUOTENAME(c.name) AS NVARCHAR(MAX)), N', ') WITHIN GROUP (ORDER BY c.column_id) +
-            N')'
+            @changed = STRING_AGG(
+                CAST(
+                    REPLACE(
+                        N'new.? <> old.? OR (new.? IS NULL AND old.? IS NOT NULL) OR (old.? IS NULL AND new.? IS NOT NULL)' COLLATE Latin1_General_BIN2,
+                        N'?',
+                        QUOTENAME(c.name)
+                    ) AS NVARCHAR(MAX)
+                ),
+                N' OR '
+            ) WITHIN GROUP (ORDER BY c.column_id)
         FROM sys.columns AS c
         WHERE c.object_id = @object_id AND c.name IN (SELECT LTRIM(RTRIM(value)) FROM STRING_SPLIT(@columns, N','));
     END;
@@ -161,6 +170,8 @@ BEGIN
         @present = COALESCE(@present, N'1 AS [one]'),
         @gone = COALESCE(@gone, N'1 = 0');
 
+    IF CHARINDEX(N'new.[', @platformid) = 0 AND CHARINDEX(N'old.[', @platformid) = 0
+        SELECT @fixed = 1, @channel = N'@channel', @channel_fault = NULL;
     SELECT
         @account = N'N''' + REPLACE(@account COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
         @platform = N'N''' + REPLACE(@platform COLLATE Latin1_General_BIN2, N'''', N'''''') + N'''',
@@ -193,16 +204,11 @@ BEGIN
             @now, 0, @tries, ',
             CASE WHEN @dedup IS NULL THEN N'NULL' ELSE N'NULLIF(LEFT(r.dedup_key, 200), N'''')' END,
             N',
-            ',
-            @account,
-            N' + NCHAR(31) + ',
-            @platform,
-            N' + NCHAR(31) + ',
-            @channel,
-            N' + NCHAR(31) + ',
+            @line + ',
+            CASE WHEN @fixed = 0 THEN @channel + N' + NCHAR(31) + ' END,
             @recipient,
             N',
-            @now, SUSER_SNAME(), CASE WHEN r.fault IS NOT NULL THEN @now END, r.fault, ',
+            @now, @user, CASE WHEN r.fault IS NOT NULL THEN @now END, r.fault, ',
             @quoted_name,
             N'
         FROM (
@@ -216,9 +222,9 @@ BEGIN
                 CASE
                     WHEN @unknown IS NOT NULL THEN @unknown
                     WHEN m.place > @left THEN N''OVER_QUOTA''
-                    WHEN LEN(m.platformid) = 0 THEN N''MISSING_PLATFORMID''
-                    WHEN LEN(m.platformid + N''.'') > 101 THEN N''PLATFORMID_TOO_LONG''
-                    WHEN LEN(m.destination) = 0 THEN N''MISSING_DESTINATION''
+                    ',
+            @channel_fault,
+            N'WHEN LEN(m.destination) = 0 THEN N''MISSING_DESTINATION''
                     WHEN LEN(m.destination + N''.'') > 201 THEN N''DESTINATION_TOO_LONG''
                     WHEN LEN(m.message + N''.'') > 1048577 THEN N''MESSAGE_TOO_LONG''
                     ',
@@ -235,9 +241,11 @@ BEGIN
             @order,
             N') AS place,
                     ',
-            @platformid,
-            N' AS platformid,
-                    ',
+            CASE
+                WHEN @fixed = 0 THEN @platformid +
+                N' AS platformid,
+                    '
+            END,
             @destination,
             N' AS destination,
                     ',
@@ -344,7 +352,8 @@ BEGIN
     SET ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL ON;
     SET NUMERIC_ROUNDABORT OFF;
     DECLARE @rows INT, @left INT, @tries INT, @now DATETIME2(3) = SYSUTCDATETIME(), @error NVARCHAR(1000);
-    DECLARE @unknown VARCHAR(30);
+    DECLARE @unknown VARCHAR(30), @user NVARCHAR(128) = SUSER_SNAME();
+    DECLARE @channel NVARCHAR(MAX), @line NVARCHAR(450);
     DECLARE @mark NVARCHAR(36) = CONVERT(NVARCHAR(36), NEWID());
     BEGIN TRY
         SELECT @rows = COUNT(*) FROM inserted;',
@@ -383,6 +392,26 @@ BEGIN
             N', ',
             @platform,
             N');
+        SET @line = ',
+            @account,
+            N' + NCHAR(31) + ',
+            @platform,
+            N' + NCHAR(31);',
+            CASE
+                WHEN @fixed = 1 THEN CONCAT(
+                    N'
+        SET @channel = ',
+                    @platformid,
+                    N';
+        SET @unknown = CASE
+                WHEN @unknown IS NOT NULL THEN @unknown
+                WHEN LEN(@channel) = 0 THEN ''MISSING_PLATFORMID''
+                WHEN LEN(@channel + N''.'') > 101 THEN ''PLATFORMID_TOO_LONG''
+            END;
+        SELECT @channel = LEFT(@channel, 100), @line = @line + LEFT(@channel, 100) + NCHAR(31);'
+                )
+            END,
+            N'
 ',
             CASE
                 WHEN @on_delete = 0 THEN CONCAT(@head, N'inserted', @tail)
