@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,8 @@ def read(path: Path, known: Collection[str], known_of_account: Collection[str]) 
     Raises:
         ConfigError: It cannot be read, is not TOML, has another key, or others can change it, or read a password in it.
     """
+    import tomllib  # a command without a file starts without it
+
     named = f"the settings file {path}"
     text, status = secretfiles.read(path, named)
     try:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.padding import Padding
-from rich.text import Text
 
 from afilsql.cli.context import Exit, Json, settings_of
 from afilsql.errors import ConfigError
@@ -61,6 +58,8 @@ def check(
 
     Exits with 1 when a call fails, with 3 when it is settings alone that are wrong.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     from afilsql.clients import Clients
     from afilsql.credentials import find, from_keyring
     from afilsql.process import forbid_core_dumps
@@ -129,6 +128,8 @@ def _as_values(checked: _Checked) -> dict[str, Any]:
 
 
 def _print(checked: list[_Checked]) -> None:
+    from rich.text import Text
+
     from afilsql.display import clean, console, table
 
     out = console()
@@ -149,6 +150,8 @@ def _print(checked: list[_Checked]) -> None:
 
 def _remarks(checked: list[_Checked]) -> Iterator[RenderableType]:
     """What failed and what to do about it, then what should be known."""
+    from rich.padding import Padding
+
     from afilsql.display import clean
 
     for each in checked:
@@ -161,6 +164,9 @@ def _remarks(checked: list[_Checked]) -> Iterator[RenderableType]:
 
 
 def _remark(account: str, text: str, *, below: bool = False) -> RenderableType:
+    from rich.padding import Padding
+    from rich.text import Text
+
     from afilsql.display import clean
 
     said = Text.assemble(clean(account), ": ", clean(text))
