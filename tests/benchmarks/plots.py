@@ -79,7 +79,7 @@ def _goals(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xscale("log")
     low, high = (bound([1.0, *map(room, rows)]) for bound in (min, max))
-    axes.set_xlim(low / 5, high * 5)
+    axes.set_xlim(low / 10, high * 10)  # room for the figures beside the outermost
     marks = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
     axes.xaxis.set_major_locator(FixedLocator([mark for mark in marks if low / 2 <= mark <= high * 2]))
     axes.xaxis.set_minor_locator(NullLocator())
